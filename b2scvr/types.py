@@ -1,0 +1,204 @@
+"""The carriers: all that crosses a border between two stages, with shape, axis order, dtype, range and unit of each field.
+
+Legend: T access units in display order, H and W picture height and width in pixels, h = ceil(H/16) and w = ceil(W/16)
+macroblock rows and columns, N pictures of a window, K candidates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import IntEnum
+
+import numpy as np
+
+MB_SIZE = 16  # luma samples on a side of a macroblock (H.264 3.97)
+MV_BLOCK = 8  # pixels on a side of a cell of the dense vector fields
+PARSER_VERSION = 1  # raised whenever the same bytes would give another ParsedClip
+
+
+class AccessUnitStatus(IntEnum):
+    """What happened to an access unit (one coded picture)."""
+
+    INTACT = 0  # decoded from undamaged bits and undamaged references
+    BROKEN = 1  # lost bits of its own: the decoder invented macroblocks
+    DEPENDENT = 2  # its own bits arrived; damaged only because it predicts from damaged pictures
+    LOST = 3  # gave no picture at all
+
+
+class PictureType(IntEnum):
+    """Type of the coded picture as the decoder reports it."""
+
+    I = 0  # noqa: E741 - the standard's own name
+    P = 1
+    B = 2
+    UNKNOWN = 255
+
+
+class PredictionMode(IntEnum):
+    """How a macroblock was predicted (H.264 tables 7-11, 7-13, 7-14, grouped by what they say about damage)."""
+
+    UNKNOWN = 0
+    INTRA_NXN = 1  # intra 4x4 or 8x8
+    INTRA_16X16 = 2
+    PCM = 3
+    SKIP = 4
+    DIRECT = 5
+    PAST = 6  # inter, list 0 only
+    FUTURE = 7  # inter, list 1 only
+    BOTH = 8  # inter, both lists
+
+
+class Partition(IntEnum):
+    """How an inter macroblock is split."""
+
+    WHOLE = 0
+    ROWS = 1  # 16x8
+    COLUMNS = 2  # 8x16
+    QUARTERS = 3  # 8x8 and smaller
+
+
+@dataclass
+class Planes:
+    """The decoder's own samples of one 4:2:0 picture, cropped to the display size: y [H, W], u and v [ceil(H/2), ceil(W/2)], uint8."""
+
+    y: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+
+
+@dataclass
+class ParsedClip:
+    """A decoded clip and all that its bitstream says about the damage. Display order; one slot per access unit."""
+
+    frames: np.ndarray  # uint8 [T, H, W, 3] RGB
+    picture_type: np.ndarray  # uint8 [T] of PictureType
+    mv_past: np.ndarray  # float32 [T, ceil(H/8), ceil(W/8), 2] (x, y) pixels, current block -> its reference in list 0
+    mv_future: np.ndarray  # float32, the same for list 1
+    mv_past_valid: np.ndarray  # bool [T, ceil(H/8), ceil(W/8)]
+    mv_future_valid: np.ndarray  # bool [T, ceil(H/8), ceil(W/8)]
+    mode: np.ndarray  # uint8 [T, h, w] of PredictionMode
+    partition: np.ndarray  # uint8 [T, h, w] of Partition
+    qp: np.ndarray  # int8 [T, h, w], 0..51, -1 unknown
+    concealed: np.ndarray  # bool [T, h, w], the decoder invented this macroblock
+    slice_start: np.ndarray  # bool [T, h, w], first macroblock of a slice
+    damage_trace: np.ndarray  # float32 [T, h, w] in [0, 1], concealment carried along vectors
+    lost: np.ndarray  # bool [T]
+    is_corrupt: np.ndarray  # bool [T], the decoder's own flag
+    status: np.ndarray  # uint8 [T] of AccessUnitStatus
+    decode_index: np.ndarray  # int32 [T], position of the access unit in the file (decoding order)
+    fps: float
+    codec: str  # FFmpeg's name, e.g. "h264"
+    source_sha256: str
+    planes: dict[int, Planes] = field(default_factory=dict)  # decoder samples of the broken pictures, by display index
+    parser_version: int = PARSER_VERSION
+    notes: tuple[str, ...] = ()  # evidence that is missing, in words
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def validate(self) -> ParsedClip:
+        """Return self; raise ValueError naming the field whose shape or type is not as declared."""
+        t, height, width, _ = self.frames.shape
+        grid16 = (t, -(-height // MB_SIZE), -(-width // MB_SIZE))
+        grid8 = (t, -(-height // MV_BLOCK), -(-width // MV_BLOCK))
+        expected = {
+            "frames": ((t, height, width, 3), np.uint8), "picture_type": ((t,), np.uint8), "status": ((t,), np.uint8),
+            "mv_past": ((*grid8, 2), np.float32), "mv_future": ((*grid8, 2), np.float32),
+            "mv_past_valid": (grid8, np.bool_), "mv_future_valid": (grid8, np.bool_),
+            "mode": (grid16, np.uint8), "partition": (grid16, np.uint8), "qp": (grid16, np.int8),
+            "concealed": (grid16, np.bool_), "slice_start": (grid16, np.bool_), "damage_trace": (grid16, np.float32),
+            "lost": ((t,), np.bool_), "is_corrupt": ((t,), np.bool_), "decode_index": ((t,), np.int32),
+        }  # fmt: skip
+        for name, (shape, dtype) in expected.items():
+            _require(name, getattr(self, name), shape, dtype)
+        return self
+
+
+@dataclass
+class Surroundings:
+    """One damaged picture and what is known around it: the input of detection and of restoration.
+
+    The window holds intact (or already repaired) pictures nearest in display order and the damaged one itself.
+    `motion` leads from the damaged picture into each picture of the window. `candidates` are classical guesses of the
+    damaged picture; candidate 0 is the decoder's own picture, the last one the best classical fill.
+    """
+
+    index: int  # display index of the damaged picture in its clip
+    window: np.ndarray  # uint8 [N, H, W, 3], display order
+    current: int  # position of the damaged picture in the window
+    distance: np.ndarray  # float32 [N], display distance to the damaged picture, in pictures (negative = before)
+    motion: np.ndarray  # float32 [N, H, W, 2] (x, y) pixels, damaged picture -> window picture; zero for `current`
+    candidates: np.ndarray  # uint8 [K, H, W, 3]
+    candidate_valid: np.ndarray  # float32 [K, H, W] in [0, 1], how far the candidate's source is known to be good
+    evidence: np.ndarray  # float32 [C, h, w], see ops.evidence.CHANNELS
+    concealed: np.ndarray  # bool [h, w]
+    slice_start: np.ndarray  # bool [h, w]
+    broken: (
+        bool  # True: lost bits of its own, damage is a raster suffix of its slices; False: a dependent or lost picture
+    )
+
+    @property
+    def decoded(self) -> np.ndarray:
+        """The damaged picture as decoded, uint8 [H, W, 3]."""
+        return self.candidates[0]
+
+    @property
+    def fill(self) -> np.ndarray:
+        """The best classical fill, uint8 [H, W, 3]."""
+        return self.candidates[-1]
+
+
+@dataclass
+class PictureDamage:
+    """Where one picture is damaged, as a detector says."""
+
+    macroblocks: np.ndarray  # float32 [h, w], probability that the macroblock is wrong
+    mask: np.ndarray  # float32 [H, W], probability that the pixel is visibly wrong
+    confidence: float  # in [0, 1]
+
+
+@dataclass
+class CorruptionMasks:
+    """Masks of a clip: uint8 [T, H, W], 1 = corrupted; confidence float32 [T] in [0, 1]."""
+
+    masks: np.ndarray
+    confidence: np.ndarray
+
+    def validate(self, clip: ParsedClip) -> CorruptionMasks:
+        """Return self; raise ValueError when the masks do not belong to `clip`."""
+        _require("masks", self.masks, clip.frames.shape[:3], np.uint8)
+        _require("confidence", self.confidence, (len(clip),), np.float32)
+        return self
+
+
+@dataclass
+class RecoveredClip:
+    """What recovery gives back."""
+
+    frames: np.ndarray  # uint8 [T, H, W, 3] RGB, one per access unit
+    masks: CorruptionMasks
+    mode: str  # "splice", "frames" or "untouched"
+    repaired: bytes | None  # the repaired H.264 elementary stream (splice mode) or None
+    restored: tuple[int, ...]  # display indices of the pictures that were restored
+    seconds: dict[str, float]  # per stage
+    notes: tuple[str, ...] = ()
+
+
+class InputError(Exception):
+    """An input that cannot be read; the message names the file, the reason and the way out. Exit code 3."""
+
+
+class SpliceError(Exception):
+    """A stream or picture that cannot be spliced; the message names the reason (and the H.264 clause)."""
+
+
+def _require(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: type) -> None:
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(
+            f"{name}: expected {np.dtype(dtype).name} {list(shape)}, got {array.dtype.name} {list(array.shape)}"
+        )
+
+
+def array_fields(carrier: object) -> dict[str, np.ndarray]:
+    """Return the NumPy fields of a carrier by name."""
+    return {f.name: value for f in fields(carrier) if isinstance(value := getattr(carrier, f.name), np.ndarray)}  # type: ignore[arg-type]
