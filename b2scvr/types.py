@@ -85,6 +85,8 @@ class ParsedClip:
     lost: np.ndarray  # bool [T]
     is_corrupt: np.ndarray  # bool [T], the decoder's own flag
     status: np.ndarray  # uint8 [T] of AccessUnitStatus
+    is_reference: np.ndarray  # bool [T], other pictures may predict from it (nal_ref_idc > 0)
+    is_key: np.ndarray  # bool [T], nothing decoded later refers to what came before (IDR)
     decode_index: np.ndarray  # int32 [T], position of the access unit in the file (decoding order)
     fps: float
     codec: str  # FFmpeg's name, e.g. "h264"

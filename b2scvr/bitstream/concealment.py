@@ -1,0 +1,48 @@
+"""Which macroblocks the decoder invented: from what FFmpeg's `debug=er` prints for a picture in which decoding failed.
+
+The status of each macroblock comes as one message, hexadecimal, in raster order; bits 0x0E = AC, DC or MV damaged
+(libavcodec/error_resilience.h). After printing, the decoder also distrusts the macroblocks just before an error (about 50)
+and says how many it conceals in all: "concealing N DC, N AC, N MV errors in T frame".
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+DAMAGED_BITS = 0x0E
+SLICE_START_BIT = 0x01
+DISTRUSTED_BEFORE = 49  # macroblocks before an error that FFmpeg conceals too (ff_er_frame_end, threshold 50)
+_CONCEALING = re.compile(r"concealing (\d+) DC, (\d+) AC, (\d+) MV errors")
+_STATUS = re.compile(r"^ ?([0-9A-F]{1,2}) $")
+
+
+def concealment_from_log(messages: list[str], rows: int, columns: int) -> np.ndarray | None:
+    """Return bool [h, w], True where the decoder invented the macroblock; None when the messages report no failure.
+
+    When a failure is reported but the status list is not complete, the whole picture counts as concealed: it is better to
+    distrust good macroblocks than to trust invented ones.
+    """
+    reports = [match for message in messages if (match := _CONCEALING.search(message))]
+    codes = [int(match[1], 16) for message in messages if (match := _STATUS.match(message))]
+    if not reports and not codes:
+        return None
+    if len(codes) < rows * columns:
+        return np.ones((rows, columns), bool)
+    status = np.array(codes[-rows * columns :], np.int64)
+    total = max((max(int(n) for n in match.groups()) for match in reports), default=0)
+    return _extend_back(status, total).reshape(rows, columns)
+
+
+def _extend_back(status: np.ndarray, total: int) -> np.ndarray:
+    """Add the macroblocks before each error that the decoder conceals too; with one run of errors `total` says how many."""
+    damaged = (status & DAMAGED_BITS) > 0
+    starts = np.flatnonzero(damaged & ~np.roll(damaged, 1) | damaged & (np.arange(damaged.size) == 0))
+    out = damaged.copy()
+    before = max(0, total - int(damaged.sum())) if len(starts) == 1 else DISTRUSTED_BEFORE
+    for start in starts:
+        slice_starts = np.flatnonzero(status[: start + 1] & SLICE_START_BIT)
+        first = int(slice_starts[-1]) if slice_starts.size else 0
+        out[max(first, start - before) : start] = True
+    return out

@@ -1,0 +1,113 @@
+"""One damaged picture and what is known around it, gathered from a parsed clip."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from b2scvr.fill.flow import extrapolate, optical_flow, warp
+from b2scvr.fill.vectors import Hypothesis, fuse, motion_from_vectors
+from b2scvr.ops.evidence import picture_evidence
+from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip, Surroundings
+
+BEFORE, AFTER = 2, 1  # intact pictures on each side of the damaged one
+CANDIDATES = ("decoded", "before", "after", "steady", "between", "fill")  # the last one is the best classical fill
+STEADY_WEIGHT = 0.5  # of constant velocity, beside the votes of vectors (vectors.LINK_WEIGHT)
+BETWEEN_WEIGHT = 16.0  # of motion between the pictures on both sides, divided by the square of their distance
+
+
+def surroundings(clip: ParsedClip, index: int) -> Surroundings:
+    """Return what surrounds picture `index` of `clip` (display order): window, motion, candidates, evidence.
+
+    The anchor is the nearest intact picture; the motion into it is fused from three hypotheses: constant velocity, the
+    flow between the intact pictures on both sides, and the vectors of other pictures. The fill is the anchor moved along
+    it. The window always has BEFORE + 1 + AFTER pictures, so that pictures can be batched: where a clip has no intact
+    picture on one side, one of the other side stands in, and the damaged picture itself where there is none.
+    """
+    slots = _window(clip, index)
+    decoded = clip.frames[index]
+    neighbours = [slot for slot in slots if slot != index]
+    if not neighbours:
+        return _pack(clip, index, slots, np.zeros((len(slots), *decoded.shape[:2], 2), np.float32), {})
+    anchor = min(neighbours, key=lambda slot: (abs(slot - index), slot))
+    steady, steady_weight = _steady_motion(clip, index, anchor)
+    hypotheses = [Hypothesis(steady, steady_weight)]
+    before, after = slots[BEFORE - 1], slots[-1]
+    between = None
+    if before < index < after:
+        between = _motion_between(clip, index, anchor, before, after)
+        hypotheses.append(Hypothesis(between, BETWEEN_WEIGHT / (after - before) ** 2))
+    told = fuse(motion_from_vectors(clip, index, anchor), hypotheses)
+    guesses = {
+        "fill": warp(clip.frames[anchor], told),
+        "steady": warp(clip.frames[anchor], steady),
+    }
+    motion = np.stack([_motion_into(clip, slot, index, anchor, told, guesses["fill"]) for slot in slots])
+    guesses["before"], guesses["after"] = warp(clip.frames[before], motion[BEFORE - 1]), warp(clip.frames[after], motion[-1])
+    guesses["between"] = warp(clip.frames[anchor], between) if between is not None else guesses["steady"]
+    return _pack(clip, index, slots, motion, guesses)
+
+
+def _window(clip: ParsedClip, index: int) -> list[int]:
+    """Display indices of the window: intact pictures nearest to `index`, itself at position BEFORE."""
+    intact = np.flatnonzero(clip.status == AccessUnitStatus.INTACT)
+    before, after = [int(i) for i in intact[intact < index][::-1]], [int(i) for i in intact[intact > index]]
+    stand_ins = before or after or [index]
+    earlier = (before + stand_ins[-1:] * BEFORE)[:BEFORE] if before else (after + stand_ins[-1:] * BEFORE)[:BEFORE]
+    later = (after or stand_ins[:1])[:AFTER]
+    return [*reversed(earlier), index, *later]
+
+
+def _steady_motion(clip: ParsedClip, index: int, anchor: int) -> tuple[np.ndarray, float]:
+    """Motion from `index` to `anchor` if all moves on as beyond the anchor, and its weight; (zero, small) where unknown."""
+    side = np.sign(anchor - index)
+    intact = np.flatnonzero(clip.status == AccessUnitStatus.INTACT)
+    beyond = [int(i) for i in intact if (i - anchor) * side > 0]
+    if not beyond:
+        return np.zeros((*clip.frames.shape[1:3], 2), np.float32), STEADY_WEIGHT / 64
+    gap = abs(anchor - index)
+    second = min(beyond, key=lambda slot: abs(abs(slot - anchor) - gap))
+    scale = (anchor - index) / (second - anchor)
+    flow = optical_flow(clip.frames[anchor], clip.frames[second])
+    return extrapolate(flow, scale), STEADY_WEIGHT / max(scale, 1 / scale) ** 2
+
+
+def _motion_between(clip: ParsedClip, index: int, anchor: int, before: int, after: int) -> np.ndarray:
+    """Motion from `index` to `anchor` if all moves evenly from `before` to `after` (the anchor is one of them)."""
+    other = after if anchor == before else before
+    flow = optical_flow(clip.frames[anchor], clip.frames[other])
+    return extrapolate(flow, (anchor - index) / (other - anchor))
+
+
+def _motion_into(
+    clip: ParsedClip, slot: int, index: int, anchor: int, told: np.ndarray, fill: np.ndarray
+) -> np.ndarray:
+    """Motion from picture `index` to picture `slot`: given for the anchor, matched from the fill for the others."""
+    if slot == index:
+        return np.zeros_like(told)
+    if slot == anchor:
+        return told
+    return optical_flow(fill, clip.frames[slot], told * np.float32((slot - index) / (anchor - index)))
+
+
+def _pack(
+    clip: ParsedClip, index: int, slots: list[int], motion: np.ndarray, guesses: dict[str, np.ndarray]
+) -> Surroundings:
+    decoded = clip.frames[index]
+    height, width = decoded.shape[:2]
+    trusted = np.repeat(np.repeat(~clip.concealed[index], MB_SIZE, 0), MB_SIZE, 1)[:height, :width]
+    pictures = [decoded if name == "decoded" else guesses.get(name, decoded) for name in CANDIDATES]
+    known = [trusted if name == "decoded" else np.full((height, width), name in guesses) for name in CANDIDATES]
+    broken = bool(clip.status[index] == AccessUnitStatus.BROKEN)
+    return Surroundings(
+        index=index,
+        window=clip.frames[slots],
+        current=BEFORE,
+        distance=np.array(slots, np.float32) - index,
+        motion=motion,
+        candidates=np.stack(pictures),
+        candidate_valid=np.stack(known).astype(np.float32),
+        evidence=picture_evidence(clip, index, broken),
+        concealed=clip.concealed[index],
+        slice_start=clip.slice_start[index],
+        broken=broken,
+    )

@@ -1,0 +1,164 @@
+"""The vectors of later-decoded pictures that point into a damaged picture: its true motion, which arrived intact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from b2scvr.types import MV_BLOCK, AccessUnitStatus, ParsedClip
+
+MEDIAN_CELLS = 5  # side of the median window, in 8x8 cells
+LINK_WEIGHT = 4.0  # a block with vectors on both sides ties two pictures without assuming constant speed
+ONE_SIDED_WEIGHT = 0.25  # a block with a vector on one side only tells the motion if speed is constant
+OUTLIER_PX = 1.0  # votes this far from the consensus count half
+ROBUST_ROUNDS = 2
+
+
+@dataclass
+class VectorField:
+    """Motion of the damaged picture on the 8x8 grid: motion [rows, columns, 2] (x, y) pixels, weight [rows, columns] >= 0."""
+
+    motion: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass
+class Hypothesis:
+    """A guess of the motion at picture size: motion [H, W, 2] (x, y) pixels, and its weight beside the vectors' votes."""
+
+    motion: np.ndarray
+    weight: float
+
+
+def motion_from_vectors(clip: ParsedClip, index: int, anchor: int) -> VectorField:
+    """Return the motion from picture `index` to picture `anchor` (display indices) that other pictures' vectors tell.
+
+    A block at x of a picture q with vector f into the damaged picture t covers y = x + f there. If its other vector p
+    leads to picture r, then y moves by p - f to r: a link, exact for r = anchor. Otherwise constant speed is assumed
+    and -f is scaled by the distances. The references are taken to be the nearest reference pictures in the vector's
+    direction.
+    """
+    votes: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for other in _later_dependents(clip, index):
+        side = "future" if other < index else "past"
+        if _nearest_reference(clip, other, side) != index:
+            continue
+        votes += _votes(clip, index, anchor, other, side)
+    shape = clip.mv_past_valid.shape[1:]
+    if not votes:
+        return VectorField(np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32))
+    return _splat(votes, shape)
+
+
+def _later_dependents(clip: ParsedClip, index: int) -> list[int]:
+    """Display indices of the pictures decoded after `index` and before the next key picture."""
+    later = [i for i in np.argsort(clip.decode_index) if clip.decode_index[i] > clip.decode_index[index]]
+    out = []
+    for i in later:
+        if clip.is_key[i]:
+            break
+        if clip.status[i] not in (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST):
+            out.append(int(i))
+    return out
+
+
+def _nearest_reference(clip: ParsedClip, index: int, side: str) -> int | None:
+    """The display index that a vector of picture `index` most likely means: the nearest picture decoded before it that
+    is not a non-reference B picture, in display order on that side."""
+    direction = -1 if side == "past" else 1
+    candidate = index + direction
+    while 0 <= candidate < len(clip):
+        decoded_before = clip.decode_index[candidate] < clip.decode_index[index]
+        if decoded_before and clip.is_reference[candidate]:
+            return candidate
+        candidate += direction
+    return None
+
+
+def _votes(
+    clip: ParsedClip, index: int, anchor: int, other: int, side: str
+) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(landing point [n, 2] px, motion to the anchor [n, 2] px, weight [n]) of the blocks of picture `other`."""
+    into, into_valid = (
+        (clip.mv_future[other], clip.mv_future_valid[other])
+        if side == "future"
+        else (clip.mv_past[other], clip.mv_past_valid[other])
+    )
+    away, away_valid = (
+        (clip.mv_past[other], clip.mv_past_valid[other])
+        if side == "future"
+        else (clip.mv_future[other], clip.mv_future_valid[other])
+    )
+    rows, columns = into_valid.shape
+    centre = (np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1) + 0.5) * MV_BLOCK
+    scale = (anchor - index) / (other - index)
+    motion = -into * np.float32(scale)
+    weight = ONE_SIDED_WEIGHT * into_valid / np.float32(scale * scale)
+    far = _nearest_reference(clip, other, "past" if side == "future" else "future")
+    if far is not None and far != index:
+        linked = into_valid & away_valid
+        stretch = np.float32((anchor - index) / (far - index))
+        motion = np.where(linked[..., None], (away - into) * stretch, motion)
+        weight = np.where(linked, LINK_WEIGHT / (stretch * stretch), weight)
+    chosen = weight > 0
+    return [((centre + into)[chosen], motion[chosen], weight[chosen])]
+
+
+def _splat(votes: list[tuple[np.ndarray, np.ndarray, np.ndarray]], shape: tuple[int, int]) -> VectorField:
+    """Robust mean of the votes on the 8x8 grid (each vote is a block of one cell, spread over the cells it covers)."""
+    point, motion, weight = (np.concatenate(part) for part in zip(*votes, strict=True))
+    rows, columns = shape
+    grid = point / MV_BLOCK - 0.5
+    base = np.floor(grid).astype(np.int64)
+    part = grid - base
+    cells, shares, who = [], [], []
+    for dy in (0, 1):
+        for dx in (0, 1):
+            cell = base + (dx, dy)
+            inside = (cell[:, 0] >= 0) & (cell[:, 0] < columns) & (cell[:, 1] >= 0) & (cell[:, 1] < rows)
+            cells.append((cell[:, 1] * columns + cell[:, 0])[inside])
+            shares.append((np.abs(1 - dx - part[:, 0]) * np.abs(1 - dy - part[:, 1]) * weight)[inside])
+            who.append(np.flatnonzero(inside))
+    flat, share, vote = np.concatenate(cells), np.concatenate(shares), motion[np.concatenate(who)]
+    mass = np.bincount(flat, share, rows * columns)
+    trust = share
+    for round_ in range(ROBUST_ROUNDS + 1):
+        total = np.stack([np.bincount(flat, trust * vote[:, axis], rows * columns) for axis in (0, 1)], axis=-1)
+        mean = total / np.maximum(np.bincount(flat, trust, rows * columns), 1e-9)[:, None]
+        centre = _median(mean.reshape(rows, columns, 2)) if round_ == 0 else mean.reshape(rows, columns, 2)
+        away = ((vote - centre.reshape(-1, 2)[flat]) ** 2).sum(axis=-1)
+        trust = share / (1 + away / OUTLIER_PX**2)
+    return VectorField(mean.reshape(rows, columns, 2).astype(np.float32), mass.reshape(rows, columns).astype(np.float32))
+
+
+def _median(field: np.ndarray) -> np.ndarray:
+    """Median of each component over a window of MEDIAN_CELLS cells."""
+    planes = [cv2.medianBlur(np.ascontiguousarray(field[..., axis], np.float32), MEDIAN_CELLS) for axis in (0, 1)]
+    return np.stack(planes, axis=-1)
+
+
+def fuse(field: VectorField, hypotheses: list[Hypothesis]) -> np.ndarray:
+    """Return the motion at picture size, float32 [H, W, 2]: the robust weighted mean of the vectors and the hypotheses.
+
+    All meet on the 8x8 grid, where the vectors live; what the hypotheses know in finer detail is added back from the one
+    of the largest weight.
+    """
+    rows, columns = field.weight.shape
+    size = (columns * MV_BLOCK, rows * MV_BLOCK)
+    strongest = max(hypotheses, key=lambda hypothesis: hypothesis.weight).motion
+    height, width = strongest.shape[:2]
+    coarse = [cv2.resize(hypothesis.motion, (columns, rows), interpolation=cv2.INTER_AREA) for hypothesis in hypotheses]
+    votes = np.stack([_median(field.motion), *coarse])
+    weight = np.stack([field.weight, *(np.full((rows, columns), h.weight, np.float32) for h in hypotheses)])
+    trust = weight
+    for _ in range(ROBUST_ROUNDS):
+        mean = (trust[..., None] * votes).sum(axis=0) / trust.sum(axis=0)[..., None]
+        away = ((votes - mean) ** 2).sum(axis=-1)
+        trust = weight / (1 + away / OUTLIER_PX**2)
+    mean = (trust[..., None] * votes).sum(axis=0) / trust.sum(axis=0)[..., None]
+    shape = cv2.resize(strongest, (columns, rows), interpolation=cv2.INTER_AREA)
+    correction = _median((mean - shape).astype(np.float32))
+    return strongest + cv2.resize(correction, size, interpolation=cv2.INTER_LINEAR)[:height, :width]
+
