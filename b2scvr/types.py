@@ -59,7 +59,7 @@ class Partition(IntEnum):
 
 @dataclass
 class Planes:
-    """The decoder's own samples of one 4:2:0 picture, cropped to the display size: y [H, W], u and v [ceil(H/2), ceil(W/2)], uint8."""
+    """The decoder's own samples of one 4:2:0 picture at display size, uint8: y [H, W], u and v [ceil(H/2), ceil(W/2)]."""
 
     y: np.ndarray
     u: np.ndarray
@@ -91,6 +91,10 @@ class ParsedClip:
     fps: float
     codec: str  # FFmpeg's name, e.g. "h264"
     source_sha256: str
+    colour: tuple[str, bool] = (
+        "bt601",
+        False,
+    )  # matrix between the decoder's samples and RGB, and whether they use the full range
     planes: dict[int, Planes] = field(default_factory=dict)  # decoder samples of the broken pictures, by display index
     parser_version: int = PARSER_VERSION
     notes: tuple[str, ...] = ()  # evidence that is missing, in words
@@ -116,6 +120,9 @@ class ParsedClip:
         return self
 
 
+CANDIDATES = ("decoded", "before", "after", "steady", "between", "fill")  # see fill.surroundings
+
+
 @dataclass
 class Surroundings:
     """One damaged picture and what is known around it: the input of detection and of restoration.
@@ -130,14 +137,19 @@ class Surroundings:
     current: int  # position of the damaged picture in the window
     distance: np.ndarray  # float32 [N], display distance to the damaged picture, in pictures (negative = before)
     motion: np.ndarray  # float32 [N, H, W, 2] (x, y) pixels, damaged picture -> window picture; zero for `current`
-    candidates: np.ndarray  # uint8 [K, H, W, 3]
+    candidates: np.ndarray  # uint8 [K, H, W, 3], K = len(CANDIDATES)
     candidate_valid: np.ndarray  # float32 [K, H, W] in [0, 1], how far the candidate's source is known to be good
     evidence: np.ndarray  # float32 [C, h, w], see ops.evidence.CHANNELS
+    damage_trace: np.ndarray  # float32 [h, w] in [0, 1]
     concealed: np.ndarray  # bool [h, w]
     slice_start: np.ndarray  # bool [h, w]
     broken: (
         bool  # True: lost bits of its own, damage is a raster suffix of its slices; False: a dependent or lost picture
     )
+
+    def candidate(self, name: str) -> np.ndarray:
+        """The candidate called `name` (one of CANDIDATES), uint8 [H, W, 3]; ValueError names an unknown one."""
+        return self.candidates[CANDIDATES.index(name)]
 
     @property
     def decoded(self) -> np.ndarray:

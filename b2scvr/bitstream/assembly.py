@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from b2scvr.bitstream import damage_trace
+from b2scvr.bitstream.bits import BitReader
 from b2scvr.bitstream.display import display_order
 from b2scvr.bitstream.nal import NalType, scan, unescape
 from b2scvr.bitstream.prediction_modes import modes_from_vectors
-from b2scvr.bitstream.bits import BitReader
 from b2scvr.types import MB_SIZE, MV_BLOCK, AccessUnitStatus, ParsedClip, PictureType, Planes
 
 
@@ -45,7 +45,9 @@ class Decoding:
     """What the decode loop collects, by decode index."""
 
     pictures: dict[int, Picture] = field(default_factory=dict)
-    concealed: dict[int, np.ndarray] = field(default_factory=dict)  # bool [coded h, coded w], only where decoding failed
+    concealed: dict[int, np.ndarray] = field(
+        default_factory=dict
+    )  # bool [coded h, coded w], only where decoding failed
     order: list[int] = field(default_factory=list)  # decode indices in output order
     size: tuple[int, int] | None = None  # (H, W)
 
@@ -74,7 +76,9 @@ def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, dig
             if picture.planes is not None:
                 clip.planes[slot] = picture.planes
     if missing_modes:
-        clip.notes += (f"{missing_modes} pictures without macroblock modes from the decoder: derived from their vectors",)
+        clip.notes += (
+            f"{missing_modes} pictures without macroblock modes from the decoder: derived from their vectors",
+        )
     if not (clip.mv_past_valid.any() or clip.mv_future_valid.any()):
         clip.notes += ("no motion vectors: an intra-only stream, or a codec whose decoder exports none",)
     _read_headers(clip, units, order)

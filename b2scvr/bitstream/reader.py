@@ -103,7 +103,9 @@ def _parse(source: str | io.BytesIO, codec_format: str | None, digest: str, name
         raise InputError(f"{name}: holds no coded picture")
     decoding = _decode_all(_open_decoder(codec, extradata), units)
     if decoding.size is None:
-        raise InputError(f"{name}: no picture could be decoded; parameter sets missing, or cut inside its first picture")
+        raise InputError(
+            f"{name}: no picture could be decoded; parameter sets missing, or cut inside its first picture"
+        )
     clip = assemble(decoding, units, fps, codec, digest)
     return CodedClip(clip, units, suffix)
 
@@ -159,7 +161,9 @@ def _decode_all(decoder: av.VideoCodecContext, units: list[bytes]) -> Decoding:
                 frames = []  # an access unit that gives no picture is reported as lost
         messages = [message for _, _, message in logs]
         if decoder.width:
-            invented = concealment_from_log(messages, -(-decoder.coded_height // MB_SIZE), -(-decoder.coded_width // MB_SIZE))
+            invented = concealment_from_log(
+                messages, -(-decoder.coded_height // MB_SIZE), -(-decoder.coded_width // MB_SIZE)
+            )
             if invented is not None and invented.any():
                 found.concealed[index] = invented
         _collect(found, frames, messages)

@@ -22,7 +22,7 @@ def optical_flow(source: np.ndarray, target: np.ndarray, initial: np.ndarray | N
 
 
 def warp(picture: np.ndarray, motion: np.ndarray) -> np.ndarray:
-    """Return `picture` [H, W, ...] read where `motion` [H, W, 2] points: out(p) = picture(p + motion(p)), bicubic, border repeated."""
+    """Return `picture` [H, W, ...] read where `motion` [H, W, 2] points: out(p) = picture(p + motion(p)); border repeated."""
     height, width = picture.shape[:2]
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     maps = x + motion[..., 0], y + motion[..., 1]

@@ -7,16 +7,19 @@ import numpy as np
 from b2scvr.fill.flow import extrapolate, optical_flow, warp
 from b2scvr.fill.vectors import Hypothesis, fuse, motion_from_vectors
 from b2scvr.ops.evidence import picture_evidence
-from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip, Surroundings
+from b2scvr.types import CANDIDATES, MB_SIZE, AccessUnitStatus, ParsedClip, Surroundings
 
 BEFORE, AFTER = 2, 1  # intact pictures on each side of the damaged one
-CANDIDATES = ("decoded", "before", "after", "steady", "between", "fill")  # the last one is the best classical fill
 STEADY_WEIGHT = 0.5  # of constant velocity, beside the votes of vectors (vectors.LINK_WEIGHT)
 BETWEEN_WEIGHT = 16.0  # of motion between the pictures on both sides, divided by the square of their distance
 
 
 def surroundings(clip: ParsedClip, index: int) -> Surroundings:
     """Return what surrounds picture `index` of `clip` (display order): window, motion, candidates, evidence.
+
+    Candidates: "decoded", as the decoder left it; "before" and "after", the nearest intact picture on that side matched to
+    the fill; "steady", the anchor moved on at constant velocity; "between", moved by the motion between both sides;
+    "fill", moved by all that is known.
 
     The anchor is the nearest intact picture; the motion into it is fused from three hypotheses: constant velocity, the
     flow between the intact pictures on both sides, and the vectors of other pictures. The fill is the anchor moved along
@@ -42,7 +45,10 @@ def surroundings(clip: ParsedClip, index: int) -> Surroundings:
         "steady": warp(clip.frames[anchor], steady),
     }
     motion = np.stack([_motion_into(clip, slot, index, anchor, told, guesses["fill"]) for slot in slots])
-    guesses["before"], guesses["after"] = warp(clip.frames[before], motion[BEFORE - 1]), warp(clip.frames[after], motion[-1])
+    guesses["before"], guesses["after"] = (
+        warp(clip.frames[before], motion[BEFORE - 1]),
+        warp(clip.frames[after], motion[-1]),
+    )
     guesses["between"] = warp(clip.frames[anchor], between) if between is not None else guesses["steady"]
     return _pack(clip, index, slots, motion, guesses)
 
@@ -107,6 +113,7 @@ def _pack(
         candidates=np.stack(pictures),
         candidate_valid=np.stack(known).astype(np.float32),
         evidence=picture_evidence(clip, index, broken),
+        damage_trace=clip.damage_trace[index],
         concealed=clip.concealed[index],
         slice_start=clip.slice_start[index],
         broken=broken,

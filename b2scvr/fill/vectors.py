@@ -11,7 +11,7 @@ from b2scvr.types import MV_BLOCK, AccessUnitStatus, ParsedClip
 
 MEDIAN_CELLS = 5  # side of the median window, in 8x8 cells
 LINK_WEIGHT = 4.0  # a block with vectors on both sides ties two pictures without assuming constant speed
-ONE_SIDED_WEIGHT = 0.25  # a block with a vector on one side only tells the motion if speed is constant
+ONE_SIDED_WEIGHT = 0.06  # a block with a vector on one side only tells the motion if speed is constant
 OUTLIER_PX = 1.0  # votes this far from the consensus count half
 ROBUST_ROUNDS = 2
 
@@ -130,7 +130,9 @@ def _splat(votes: list[tuple[np.ndarray, np.ndarray, np.ndarray]], shape: tuple[
         centre = _median(mean.reshape(rows, columns, 2)) if round_ == 0 else mean.reshape(rows, columns, 2)
         away = ((vote - centre.reshape(-1, 2)[flat]) ** 2).sum(axis=-1)
         trust = share / (1 + away / OUTLIER_PX**2)
-    return VectorField(mean.reshape(rows, columns, 2).astype(np.float32), mass.reshape(rows, columns).astype(np.float32))
+    return VectorField(
+        mean.reshape(rows, columns, 2).astype(np.float32), mass.reshape(rows, columns).astype(np.float32)
+    )
 
 
 def _median(field: np.ndarray) -> np.ndarray:
@@ -161,4 +163,3 @@ def fuse(field: VectorField, hypotheses: list[Hypothesis]) -> np.ndarray:
     shape = cv2.resize(strongest, (columns, rows), interpolation=cv2.INTER_AREA)
     correction = _median((mean - shape).astype(np.float32))
     return strongest + cv2.resize(correction, size, interpolation=cv2.INTER_LINEAR)[:height, :width]
-

@@ -1,0 +1,85 @@
+"""Restored pictures back into a whole stream, and what a stream tells once its broken pictures are out of the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from b2scvr.bitstream.assembly import CodedClip
+from b2scvr.bitstream.splice import check_spliceable, splice_picture
+from b2scvr.bitstream.syntax import ParameterSets
+from b2scvr.types import AccessUnitStatus, ParsedClip, Planes, SpliceError
+
+
+def require_spliceable(coded: CodedClip) -> None:
+    """Raise SpliceError, naming the reason, when the broken pictures of `coded` cannot be replaced inside its stream."""
+    clip = coded.clip
+    if clip.codec != "h264":
+        raise SpliceError(f"splicing needs H.264; this stream is {clip.codec}")
+    sets = ParameterSets()
+    for unit in coded.access_units:
+        sets.update(unit)
+    if not sets.sps or not sets.pps:
+        raise SpliceError("splicing needs the stream's parameter sets (H.264 7.3.2.1, 7.3.2.2); none was found")
+    for sps in sets.sps.values():
+        for pps in sets.pps.values():
+            check_spliceable(sps, pps)
+    missing = [slot for slot in range(len(clip)) if _is_broken(clip.status[slot]) and slot not in clip.planes]
+    if missing:
+        raise SpliceError(f"the decoder gave no 4:2:0 samples of picture {missing[0]}")
+
+
+def splice_stream(coded: CodedClip, pictures: Mapping[int, Planes]) -> list[bytes]:
+    """Return the access units of `coded`, in decoding order, with `pictures` (display index -> samples) spliced in.
+
+    Raises SpliceError when one of them cannot be replaced.
+    """
+    by_unit = {int(coded.clip.decode_index[slot]): planes for slot, planes in pictures.items()}
+    sets = ParameterSets()
+    units = []
+    for index, unit in enumerate(coded.access_units):
+        sets.update(unit)
+        units.append(splice_picture(unit, by_unit[index], sets) if index in by_unit else unit)
+    return units
+
+
+def restore_vectors(coded: CodedClip, decode: Callable[[bytes], CodedClip]) -> None:
+    """Give the pictures that are not broken the vectors that they were sent, in place.
+
+    Direct prediction of a B picture takes its vectors from the co-located picture (H.264 8.4.1.2.2), and vector prediction
+    passes them on to the neighbours: next to a broken picture they come out wrong although their bits arrived. With the
+    broken pictures replaced by intra pictures, whatever their samples, that influence is gone. `decode` parses a stream.
+
+    Raises SpliceError when the stream cannot be spliced.
+    """
+    clip = coded.clip
+    broken = {slot: planes for slot, planes in clip.planes.items() if _is_broken(clip.status[slot])}
+    if not broken:
+        return
+    probe = decode(b"".join(splice_stream(coded, broken)) + coded.suffix).clip
+    if len(probe) != len(clip):
+        raise SpliceError(f"with its broken pictures replaced the stream has {len(probe)} pictures, not {len(clip)}")
+    for slot in range(len(clip)):
+        if not _is_broken(clip.status[slot]) and not clip.lost[slot]:
+            for name in ("mv_past", "mv_future", "mv_past_valid", "mv_future_valid"):
+                getattr(clip, name)[slot] = getattr(probe, name)[slot]
+
+
+def next_broken(clip: ParsedClip, done: set[int]) -> list[int]:
+    """Return the display indices to restore next: the first broken picture of each IDR period that is not in `done`.
+
+    The later ones of a period are looked at again once it is repaired: what is right in them depends on it.
+    """
+    chosen: list[int] = []
+    taken = False
+    for slot in np.argsort(clip.decode_index, kind="stable"):
+        taken = taken and not clip.is_key[slot]
+        if not taken and _is_broken(clip.status[slot]) and slot not in done:
+            chosen.append(int(slot))
+            taken = True
+    return chosen
+
+
+def _is_broken(status: int) -> bool:
+    return status == AccessUnitStatus.BROKEN

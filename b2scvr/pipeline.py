@@ -1,0 +1,301 @@
+"""A damaged stream in, a repaired one out: read, detect, restore, splice, decode again."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from b2scvr.bitstream.assembly import CodedClip
+from b2scvr.bitstream.planes import merge_planes, rgb_to_planes
+from b2scvr.bitstream.reader import read_coded
+from b2scvr.bitstream.repair import next_broken, require_spliceable, restore_vectors, splice_stream
+from b2scvr.cfc.schedule import PictureRestorer as NetworkRestorer
+from b2scvr.checkpoints.load import load_weights
+from b2scvr.config import Config, load_config
+from b2scvr.dac.tracker import DamageDetector
+from b2scvr.fill import surroundings
+from b2scvr.fill.resize import resize_damage, resize_picture, resize_surroundings
+from b2scvr.ops.masks import damage_mask
+from b2scvr.registry import MODELS
+from b2scvr.types import (
+    AccessUnitStatus,
+    CorruptionMasks,
+    ParsedClip,
+    PictureDamage,
+    Planes,
+    RecoveredClip,
+    SpliceError,
+    Surroundings,
+)
+
+Progress = Callable[[str, int, int], None]  # stage, done, total
+Decode = Callable[[bytes], CodedClip]
+ROOT = Path(__file__).resolve().parents[1]  # configs/ and checkpoints/ live there
+MODES = ("auto", "splice", "frames")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+WRONG = 0.5  # a macroblock or pixel at least this probably wrong is replaced
+
+
+def _no_progress(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+class PictureDetector(Protocol):
+    """Finds where one picture is damaged."""
+
+    def detect(self, surroundings: Surroundings) -> PictureDamage:
+        """Return the damage of the picture that `surroundings` is about."""
+        ...
+
+
+class PictureRestorer(Protocol):
+    """Restores one damaged picture."""
+
+    def restore(self, surroundings: Surroundings, damage: PictureDamage) -> np.ndarray:
+        """Return the restored picture, uint8 [H, W, 3]."""
+        ...
+
+
+def decode_guarded(data: bytes) -> CodedClip:
+    """Decode an H.264 elementary stream in the reader's child process: repaired streams hold bytes from outside too."""
+    with tempfile.TemporaryDirectory(prefix="b2scvr-") as folder:
+        path = Path(folder) / "repaired.h264"
+        path.write_bytes(data)
+        return read_coded(path)
+
+
+class Pipeline:
+    """Recovers clips with one detector and one restorer.
+
+    mode: "splice" (restore the broken pictures inside the stream; SpliceError where that cannot be done), "frames" (every
+    damaged picture on its own), "auto" (splice where possible, else frames, with a note). size: (width, height) at which
+    the restorer works; None is the native one. decode: how repaired streams are read.
+    """
+
+    def __init__(
+        self,
+        detector: PictureDetector,
+        restorer: PictureRestorer,
+        mode: str = "auto",
+        size: tuple[int, int] | None = None,
+        decode: Decode = decode_guarded,
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
+        self.detector, self.restorer, self.mode, self.size, self.decode = detector, restorer, mode, size, decode
+        self.seconds: dict[str, float] = {}
+        self.progress: Progress = _no_progress
+
+    def recover(
+        self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = _no_progress
+    ) -> RecoveredClip:
+        """Return `coded` recovered. given_masks: uint8 [T, H, W], 1 = corrupted, instead of detection (frames mode).
+
+        `coded.clip` is not changed but for the vectors next to broken pictures, which are read again (restore_vectors).
+        """
+        self.seconds, self.progress = {}, progress
+        clip = coded.clip
+        if given_masks is not None:
+            CorruptionMasks(given_masks, np.ones(len(clip), np.float32)).validate(clip)
+            return self._recover_frames(coded, given_masks)
+        if not (clip.status != AccessUnitStatus.INTACT).any():
+            blank = CorruptionMasks(np.zeros(clip.frames.shape[:3], np.uint8), np.ones(len(clip), np.float32))
+            return RecoveredClip(clip.frames, blank, "untouched", coded.stream(), (), self.seconds, clip.notes)
+        if self.mode == "frames":
+            return self._recover_frames(coded, None)
+        try:
+            require_spliceable(coded)
+            return self._recover_splice(coded)
+        except SpliceError as error:
+            if self.mode == "splice":
+                raise
+            recovered = self._recover_frames(coded, None)
+            note = f"recovered in frames mode: {error}"
+            return dataclasses.replace(recovered, notes=(*recovered.notes, note))
+
+    def detect(self, coded: CodedClip, progress: Progress = _no_progress) -> CorruptionMasks:
+        """Return the masks of all damaged pictures of `coded` without restoring any."""
+        self.seconds, self.progress = {}, progress
+        clip = coded.clip
+        masks = np.zeros(clip.frames.shape[:3], np.uint8)
+        confidence = np.ones(len(clip), np.float32)
+        damaged = _damaged(clip)
+        for number, slot in enumerate(damaged, 1):
+            _, damage = self._look(clip, slot)
+            masks[slot], confidence[slot] = damage.mask >= WRONG, damage.confidence
+            self.progress("detect", number, len(damaged))
+        return CorruptionMasks(masks, confidence)
+
+    def _recover_splice(self, coded: CodedClip) -> RecoveredClip:
+        """Restore the broken pictures in decoding order, each from what is intact or repaired around it."""
+        with self._timed("parse"):
+            restore_vectors(coded, self.decode)
+        sent = coded.clip
+        repaired, done = coded, set[int]()
+        confidence = np.ones(len(sent), np.float32)
+        total = int((sent.status == AccessUnitStatus.BROKEN).sum())
+        while chosen := next_broken(repaired.clip, done):
+            clip = _with_vectors(repaired.clip, sent)
+            pictures = {}
+            for slot in chosen:
+                pictures[slot], confidence[slot] = self._restore_planes(clip, slot)
+                done.add(slot)
+                self.progress("recover", len(done), max(total, len(done)))
+            with self._timed("splice"):
+                units = splice_stream(repaired, pictures)
+                repaired = self.decode(b"".join(units) + repaired.suffix)
+            if len(repaired.clip) != len(sent):
+                raise SpliceError(f"the repaired stream has {len(repaired.clip)} pictures, not {len(sent)}")
+        frames = repaired.clip.frames
+        masks = np.stack([damage_mask(old, new) for old, new in zip(sent.frames, frames, strict=True)])
+        notes = sent.notes + tuple(_remains(repaired.clip))
+        found = CorruptionMasks(masks, confidence)
+        return RecoveredClip(frames, found, "splice", repaired.stream(), tuple(sorted(done)), self.seconds, notes)
+
+    def _restore_planes(self, clip: ParsedClip, slot: int) -> tuple[Planes, float]:
+        """Return the samples of the restored picture and the detector's confidence; right macroblocks stay as decoded."""
+        around, damage = self._look(clip, slot)
+        restored = self._restore(around, damage)
+        planes = rgb_to_planes(restored, *clip.colour)
+        return merge_planes(clip.planes[slot], planes, damage.macroblocks >= WRONG), damage.confidence
+
+    def _recover_frames(self, coded: CodedClip, given: np.ndarray | None) -> RecoveredClip:
+        """Restore every damaged picture in decoding order, on its own; a restored picture counts as intact from then on."""
+        clip = dataclasses.replace(coded.clip, frames=coded.clip.frames.copy(), status=coded.clip.status.copy())
+        masks = np.zeros(clip.frames.shape[:3], np.uint8)
+        confidence = np.ones(len(clip), np.float32)
+        if given is not None:
+            clip.status[:] = np.where(given.any(axis=(1, 2)), AccessUnitStatus.DEPENDENT, AccessUnitStatus.INTACT)
+        damaged = _damaged(clip)
+        for number, slot in enumerate(damaged, 1):
+            around, damage = self._look(clip, slot, None if given is None else given[slot])
+            mask = np.logical_or(damage.mask >= WRONG, clip.lost[slot])
+            clip.frames[slot] = np.where(mask[..., None], self._restore(around, damage), clip.frames[slot])
+            clip.status[slot] = AccessUnitStatus.INTACT
+            masks[slot], confidence[slot] = mask, damage.confidence
+            self.progress("recover", number, len(damaged))
+        found = CorruptionMasks(masks, confidence)
+        return RecoveredClip(clip.frames, found, "frames", None, tuple(sorted(damaged)), self.seconds, clip.notes)
+
+    def _look(self, clip: ParsedClip, slot: int, given: np.ndarray | None = None) -> tuple[Surroundings, PictureDamage]:
+        with self._timed("fill"):
+            around = surroundings(clip, slot)
+        if given is not None:
+            return around, _given_damage(given, around.concealed.shape)
+        with self._timed("detect"):
+            return around, self.detector.detect(around)
+
+    def _restore(self, around: Surroundings, damage: PictureDamage) -> np.ndarray:
+        with self._timed("recover"):
+            if self.size is None:
+                return self.restorer.restore(around, damage)
+            small = self.restorer.restore(resize_surroundings(around, self.size), resize_damage(damage, self.size))
+            height, width = around.decoded.shape[:2]
+            return resize_picture(small, (width, height))
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def _damaged(clip: ParsedClip) -> list[int]:
+    """Display indices of the damaged pictures, in decoding order."""
+    return [int(slot) for slot in np.argsort(clip.decode_index) if clip.status[slot] != AccessUnitStatus.INTACT]
+
+
+def _with_vectors(clip: ParsedClip, sent: ParsedClip) -> ParsedClip:
+    """`clip` (a decode of the partly repaired stream) with the vectors of `sent`: what was sent does not change."""
+    names = ("mv_past", "mv_future", "mv_past_valid", "mv_future_valid")
+    return dataclasses.replace(clip, **{name: getattr(sent, name) for name in names})
+
+
+def _given_damage(mask: np.ndarray, grid: tuple[int, int]) -> PictureDamage:
+    """Damage as a mask from outside says, uint8 [H, W]; a macroblock counts when any of its pixels does."""
+    height, width = mask.shape
+    padded = np.pad(mask > 0, ((0, grid[0] * 16 - height), (0, grid[1] * 16 - width)))
+    blocks = padded.reshape(grid[0], 16, grid[1], 16).any(axis=(1, 3))
+    return PictureDamage(blocks.astype(np.float32), (mask > 0).astype(np.float32), 1.0)
+
+
+def _remains(clip: ParsedClip) -> Iterator[str]:
+    """What a repaired stream could not mend, in words."""
+    lost = int(clip.lost.sum())
+    if lost:
+        yield f"{lost} access units gave no picture; the pictures that depend on them stay as the decoder left them"
+    broken = int((clip.status == AccessUnitStatus.BROKEN).sum())
+    if broken:
+        yield f"{broken} restored pictures still read as broken after splicing"
+
+
+class Recoverer:
+    """A pipeline built from a config: `config["dac"]` finds damage, `config["cfc"]` restores.
+
+    config: path of a config file, or one already loaded. checkpoint: weights (.safetensors) of the networks; None takes
+    the config's own `checkpoint`; classical methods need none. device: "auto", "cpu" or "cuda[:N]". dtype: "fp32", "bf16"
+    or "fp16". size: (width, height) to work at; the result has the native size.
+
+    Raises FileNotFoundError for a missing config or checkpoint, ValueError for weights that don't fit or a bad option.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path | None = None,
+        device: str = "auto",
+        dtype: str = "fp32",
+        mode: str = "auto",
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        self.config = config if isinstance(config, Config) else load_config(config)
+        parts = {name: MODELS.build(self.config[name]) for name in ("dac", "cfc")}
+        networks = {name: part for name, part in parts.items() if isinstance(part, torch.nn.Module)}
+        self.checkpoint = _checkpoint_path(self.config, checkpoint) if networks else None
+        self.device = pick_device(device)
+        if self.checkpoint is not None:
+            load_weights(self.checkpoint, networks)
+        number_type = DTYPES.get(dtype)
+        if number_type is None:
+            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
+        if "dac" in networks:
+            parts["dac"] = DamageDetector(networks["dac"], self.device, number_type)
+        if "cfc" in networks:
+            parts["cfc"] = NetworkRestorer(networks["cfc"], self.device, number_type)
+        self.pipeline = Pipeline(parts["dac"], parts["cfc"], mode=mode, size=size)
+
+    def recover(
+        self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = _no_progress
+    ) -> RecoveredClip:
+        """Return `coded` recovered; see Pipeline.recover."""
+        return self.pipeline.recover(coded, given_masks, progress)
+
+    def detect(self, coded: CodedClip, progress: Progress = _no_progress) -> CorruptionMasks:
+        """Return the masks only; see Pipeline.detect."""
+        return self.pipeline.detect(coded, progress)
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device called `name`: "auto" is CUDA where there is one. ValueError for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"--device {name}: no CUDA device here; use --device cpu")
+    return device
+
+
+def _checkpoint_path(config: Config, checkpoint: str | Path | None) -> Path:
+    """The weights to load: the given ones, or the config's own, whose path is relative to the repository."""
+    path = Path(checkpoint) if checkpoint is not None else ROOT / config["checkpoint"]
+    if not path.is_file():
+        raise FileNotFoundError(f"weights not found: {path}; train them with train.py, or name others by --checkpoint")
+    return path
