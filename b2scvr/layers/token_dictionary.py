@@ -1,10 +1,7 @@
-"""Adaptive token dictionary block (Zhang et al., Transcending the Limit of Local Window: ATD, CVPR 2024, section 3).
+"""Attention to an adaptive token dictionary (Zhang et al., Transcending the Limit of Local Window, CVPR 2024).
 
-A small dictionary of tokens stands for the whole picture: every position looks at the dictionary instead of at all
-other positions, and between two layers the dictionary is refined by what the picture holds. B2SCVR (2025) feeds the
-dictionary with prompt tokens (detection) or learns it (residual experts of recovery).
-
-Legend: B batch, L = H * W positions in raster order, M tokens of the dictionary, C channels.
+B2SCVR uses it twice: the neck of its detector, with prompts as the dictionary, and the experts of its recovery network,
+with a learned dictionary. Legend: B batch, N = H * W positions, M tokens, C = dim.
 """
 
 from __future__ import annotations
@@ -18,70 +15,87 @@ from torch import Tensor, nn
 from b2scvr.ops.padding import pad_to_multiple
 from b2scvr.ops.windows import merge_windows, partition_windows, relative_position_index, shifted_window_mask
 
-MAX_LOGIT_SCALE = math.log(100.0)  # Liu et al., Swin Transformer V2, 2022
-EPSILON = 1e-5
+INITIAL_SCALE = 0.5  # of ln(M); the learned sharpness of the dictionary attention stays in [0, 1] * ln(M)
+INITIAL_CATEGORY_SCALE = math.log(10.0)
+MAX_CATEGORY_SCALE = math.log(100.0)
+TOKEN_STD = 0.02  # of a learned dictionary at the start
 
 
-class DictionaryAttention(nn.Module):
-    """ATD-CA, equations 3 and 4: positions attend to the tokens of the dictionary by cosine similarity.
-
-    A = softmax over tokens of cos(x Wq, D Wk) * (1 + clamp(scale, 0, 1) * ln M),  out = A (D Wv)
-    """
+class TokenDictionaryAttention(nn.Module):
+    """Each position looks its content up in the dictionary (the paper's token dictionary cross-attention)."""
 
     def __init__(self, dim: int, num_tokens: int, reduced_dim: int) -> None:
         super().__init__()
+        self.scale = nn.Parameter(torch.full((num_tokens,), INITIAL_SCALE))
         self.wq = nn.Linear(dim, reduced_dim)
         self.wk = nn.Linear(dim, reduced_dim)
         self.wv = nn.Linear(dim, dim)
-        self.scale = nn.Parameter(torch.full((num_tokens,), 0.5))
 
-    def forward(self, x: Tensor, dictionary: Tensor) -> tuple[Tensor, Tensor]:
-        """x: [B, L, C]; dictionary: [B, M, C]. Returns [B, L, C] and the attention A [B, L, M], rows of sum one."""
-        query, key = F.normalize(self.wq(x), dim=-1), F.normalize(self.wk(dictionary), dim=-1)
-        sharpness = 1 + self.scale.clamp(0, 1) * math.log(dictionary.shape[1])
-        attention = (query @ key.transpose(1, 2) * sharpness).softmax(-1)
-        return attention @ self.wv(dictionary), attention
+    def forward(self, x: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """x: [B, N, C]; tokens: [B, M, C]. Returns what was found, as x, and the similarity [B, N, M], 1 in sum over M."""
+        query = F.normalize(self.wq(x), dim=-1)
+        key = F.normalize(self.wk(tokens), dim=-1)
+        sharpness = 1 + self.scale.clamp(0, 1) * math.log(len(self.scale))
+        similarity = (query @ key.transpose(1, 2) * sharpness).softmax(-1)
+        return similarity @ self.wv(tokens), similarity
+
+
+class TokenRefinement(nn.Module):
+    """The dictionary takes up the picture's own content: a convex mix of old tokens and averaged positions."""
+
+    def __init__(self, num_tokens: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_tokens))
+        self.bias = nn.Parameter(torch.zeros(num_tokens))
+        self.sigma = nn.Parameter(torch.zeros(num_tokens, 1))
+
+    def forward(self, tokens: Tensor, x: Tensor, similarity: Tensor) -> Tensor:
+        """tokens: [B, M, C]; x: [B, N, C]; similarity: [B, N, M]. Returns as tokens."""
+        # Layer norm over the positions of each token is an instance norm that a single position cannot break.
+        logits = F.layer_norm(similarity.transpose(1, 2), (x.shape[1],))
+        share = (logits * self.weight[:, None] + self.bias[:, None]).softmax(-1)
+        keep = self.sigma.sigmoid()
+        return keep * tokens + (1 - keep) * (share @ x)
 
 
 class CategoryAttention(nn.Module):
-    """AC-MSA, equations 6 to 8: self-attention inside groups of positions that chose the same token.
-
-    Positions are sorted by the token they attend to most. The sort is stable, so ties keep their raster order and the
-    groups are the same on every device.
-    """
+    """Self-attention among positions that chose the same token, wherever they are (the paper's AC-MSA)."""
 
     def __init__(self, dim: int, num_heads: int, category_size: int) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.category_size = category_size
-        self.logit_scale = nn.Parameter(torch.full((1, 1), math.log(10.0)))
+        self.logit_scale = nn.Parameter(torch.full((1, 1), INITIAL_CATEGORY_SCALE))
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, qkv: Tensor, attention: Tensor) -> Tensor:
-        """qkv: [B, L, 3C]; attention: [B, L, M]. Returns [B, L, C]."""
+    def forward(self, qkv: Tensor, similarity: Tensor) -> Tensor:
+        """qkv: [B, N, 3 * C]; similarity: [B, N, M]. Returns [B, N, C]."""
         batch, length, width = qkv.shape
-        size = min(self.category_size, length)
-        order = attention.argmax(-1).sort(dim=1, stable=True).indices
-        ordered = qkv.gather(1, order[:, :, None].expand(-1, -1, width))
-        missing = -length % size
-        ordered = torch.cat((ordered, ordered[:, length - missing :].flip(1)), 1)
-        groups = ordered.reshape(-1, size, 3, self.num_heads, width // 3 // self.num_heads).permute(2, 0, 3, 1, 4)
-        scale = self.logit_scale.clamp(max=MAX_LOGIT_SCALE).exp()
-        out = F.scaled_dot_product_attention(groups[0] * scale, groups[1], groups[2], scale=1.0)
-        out = out.transpose(1, 2).reshape(batch, length + missing, width // 3)[:, :length]
-        return self.proj(out.gather(1, order.argsort(1)[:, :, None].expand_as(out)))
+        group = min(self.category_size, length)
+        # Ties are the rule, so only a stable sort gives the same groups everywhere.
+        order = similarity.argmax(-1).sort(dim=1, stable=True).indices[..., None]
+        ordered = qkv.gather(1, order.expand(-1, -1, width))
+        if missing := -length % group:
+            ordered = torch.cat((ordered, ordered.flip(1)[:, :missing]), 1)
+        heads = ordered.reshape(-1, group, 3, self.num_heads, width // (3 * self.num_heads)).permute(2, 0, 3, 1, 4)
+        query, key, value = heads.unbind(0)
+        sharpness = self.logit_scale.clamp(max=MAX_CATEGORY_SCALE).exp()
+        out = F.scaled_dot_product_attention(query * sharpness, key, value, scale=1.0)
+        out = out.transpose(1, 2).reshape(batch, -1, width // 3)[:, :length]
+        back = torch.zeros_like(out).scatter(1, order.expand(-1, -1, width // 3), out)
+        return self.proj(back)
 
 
-class SharedWindowAttention(nn.Module):
-    """(S)W-MSA with a relative position bias on projections that the category attention uses too."""
+class ShiftedWindowAttention(nn.Module):
+    """Self-attention in (shifted) square windows with a learned bias for each relative position (Swin)."""
 
     relative_position_index: Tensor
 
-    def __init__(self, dim: int, num_heads: int, window: int, shift: int) -> None:
+    def __init__(self, dim: int, num_heads: int, window: int, shifted: bool) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.window = (window, window)
-        self.shift = shift
+        self.shift = window // 2 if shifted else 0
         self.relative_position_bias_table = nn.Parameter(
             torch.empty((2 * window - 1) ** 2, num_heads).normal_(std=0.02)
         )
@@ -89,67 +103,48 @@ class SharedWindowAttention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, qkv: Tensor, size: tuple[int, int]) -> Tensor:
-        """qkv: [B, L, 3C] of a grid of `size` (H, W), multiples of the window. Returns [B, L, C]."""
+        """qkv: [B, N, 3 * C], positions of the grid (H, W) = size, any size (mirrored inside). Returns [B, N, C]."""
         batch, length, width = qkv.shape
-        shift = (self.shift, self.shift)
-        grid = qkv.reshape(batch, *size, width)
-        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)[None]
-        if self.shift:
-            grid = grid.roll((-self.shift, -self.shift), (1, 2))
-            neighbours = shifted_window_mask(size, self.window, shift).to(qkv.device)
-            blocked = torch.zeros_like(neighbours, dtype=qkv.dtype).masked_fill(~neighbours, float("-inf"))
-            bias = (bias + blocked[:, None]).repeat(batch, 1, 1, 1)
-        windows = partition_windows(grid, self.window)
-        count, area = windows.shape[1:3]
+        grid = qkv.transpose(1, 2).reshape(batch, width, *size)
+        grid = pad_to_multiple(grid, self.window, "mirror").permute(0, 2, 3, 1)
+        padded = (grid.shape[1], grid.shape[2])
+        # An axis with one window has nothing to shift into.
+        shift = (
+            self.shift if padded[0] > self.window[0] else 0,
+            self.shift if padded[1] > self.window[1] else 0,
+        )
+        windows = partition_windows(grid.roll((-shift[0], -shift[1]), (1, 2)), self.window)
+        _, count, area, _ = windows.shape
         heads = windows.reshape(batch * count, area, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
-        out = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=bias.to(heads.dtype))
-        out = merge_windows(out.transpose(1, 2).reshape(batch, count, area, -1), self.window, size)
-        if self.shift:
-            out = out.roll(shift, (1, 2))
+        query, key, value = heads.unbind(0)
+        bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)[None]
+        if any(shift):
+            apart = ~shifted_window_mask(padded, self.window, shift).to(qkv.device)
+            bias = bias.masked_fill(apart[:, None], float("-inf")).repeat(batch, 1, 1, 1)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+        out = out.transpose(1, 2).reshape(batch, count, area, width // 3)
+        out = merge_windows(out, self.window, padded).roll(shift, (1, 2))[:, : size[0], : size[1]]
         return self.proj(out.reshape(batch, length, width // 3))
 
 
 class ConvFeedForward(nn.Module):
-    """Linear, GELU, plus a depthwise convolution of the hidden map behind a GELU, linear."""
+    """Linear, GELU, plus a depthwise convolution of itself, linear."""
 
-    def __init__(self, dim: int, hidden: int, kernel_size: int) -> None:
+    def __init__(self, dim: int, hidden: int, kernel: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
-        self.dwconv = nn.Conv2d(hidden, hidden, kernel_size, padding=kernel_size // 2, groups=hidden)
+        self.dwconv = nn.Conv2d(hidden, hidden, kernel, padding=kernel // 2, groups=hidden)
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """x: [B, L, C] of a grid of `size` (H, W). Returns as x."""
+        """[B, N, C] of the grid (H, W) = size -> the same."""
         hidden = F.gelu(self.fc1(x))
-        around = F.gelu(self.dwconv(hidden.transpose(1, 2).unflatten(2, size)))
-        return self.fc2(hidden + around.flatten(2).transpose(1, 2))
-
-
-class TokenRefinement(nn.Module):
-    """Adaptive refinement, equation 5: each token moves towards the mean of the positions that attend to it.
-
-        S = softmax over positions of norm(A^T),  D <- s D + (1 - s) S x,  s = sigmoid(sigma)
-
-    norm: each token's attention over the positions, mean 0, variance 1, then a factor. An offset would cancel in the
-    softmax, so there is none.
-    """
-
-    def __init__(self, num_tokens: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(num_tokens, 1))
-        self.sigma = nn.Parameter(torch.zeros(num_tokens, 1))
-
-    def forward(self, dictionary: Tensor, x: Tensor, attention: Tensor) -> Tensor:
-        """dictionary: [B, M, C]; x: [B, L, C]; attention: [B, L, M]. Returns the refined dictionary."""
-        share = attention.transpose(1, 2)
-        share = share - share.mean(-1, keepdim=True)
-        share = share / (share.square().mean(-1, keepdim=True) + EPSILON).sqrt() * self.weight
-        keep = torch.sigmoid(self.sigma)
-        return keep * dictionary + (1 - keep) * (share.softmax(-1) @ x)
+        grid = hidden.transpose(1, 2).reshape(len(x), -1, *size)
+        return self.fc2(hidden + F.gelu(self.dwconv(grid)).flatten(2).transpose(1, 2))
 
 
 class TokenDictionaryLayer(nn.Module):
-    """x + (window + dictionary + category attention)(norm x), then + ConvFFN(norm x), and the refined dictionary."""
+    """x + dictionary (+ category + window) attention of norm(x), then + feed-forward; then the tokens are refined."""
 
     def __init__(
         self,
@@ -160,70 +155,71 @@ class TokenDictionaryLayer(nn.Module):
         conv_kernel: int,
         num_heads: int,
         window: int | None,
-        shift: int,
         category_size: int | None,
+        shifted: bool,
         refine: bool,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim)
-        self.attn_dictionary = DictionaryAttention(dim, num_tokens, reduced_dim)
-        self.attn_window = SharedWindowAttention(dim, num_heads, window, shift) if window else None
-        self.attn_category = CategoryAttention(dim, num_heads, category_size) if category_size else None
-        self.qkv = nn.Linear(dim, 3 * dim) if window or category_size else None
+        self.attn_atd = TokenDictionaryAttention(dim, num_tokens, reduced_dim)
+        self.wqkv = nn.Linear(dim, 3 * dim) if window or category_size else None
+        self.attn_win = ShiftedWindowAttention(dim, num_heads, window, shifted) if window else None
+        self.attn_aca = CategoryAttention(dim, num_heads, category_size) if category_size else None
         self.norm2 = nn.LayerNorm(dim)
-        self.ffn = ConvFeedForward(dim, int(dim * mlp_ratio), conv_kernel)
-        # The last layer's dictionary would be read by nobody.
+        self.convffn = ConvFeedForward(dim, int(dim * mlp_ratio), conv_kernel)
         self.refinement = TokenRefinement(num_tokens) if refine else None
 
-    def forward(self, x: Tensor, dictionary: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """x: [B, L, C] of a grid of `size`; dictionary: [B, M, C]. Returns both, updated."""
+    def forward(self, x: Tensor, tokens: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """x: [B, N, C] of the grid (H, W) = size; tokens: [B, M, C]. Returns both anew."""
         normed = self.norm1(x)
-        out, attention = self.attn_dictionary(normed, dictionary)
-        if self.qkv is not None:
-            qkv = self.qkv(normed)
-            if self.attn_window is not None:
-                out = out + self.attn_window(qkv, size)
-            if self.attn_category is not None:
-                out = out + self.attn_category(qkv, attention)
-        x = x + out
-        x = x + self.ffn(self.norm2(x), size)
+        found, similarity = self.attn_atd(normed, tokens)
+        x = x + found
+        if self.wqkv is not None:
+            qkv = self.wqkv(normed)
+            if self.attn_win is not None:
+                x = x + self.attn_win(qkv, size)
+            if self.attn_aca is not None:
+                x = x + self.attn_aca(qkv, similarity)
+        x = x + self.convffn(self.norm2(x), size)
         if self.refinement is not None:
-            dictionary = self.refinement(dictionary, x, attention)
-        return x, dictionary
+            tokens = self.refinement(tokens, x, similarity)
+        return x, tokens
 
 
 class TokenDictionaryBlock(nn.Module):
-    """ATDB: `depth` layers that start from one dictionary and refine it, a 3x3 convolution, plus the input.
+    """Layers that share one dictionary, refined from layer to layer, then a 3x3 convolution, plus the input.
 
-    num_tokens: M; learned_dictionary: the block owns its dictionary instead of being given one; window: side of the
-    attention windows, every second layer's shifted by half, or None; category_size: positions in a group of the
-    category attention, or None. num_heads serves the last two. Published: window 8, category_size 128, 2 heads.
-    Raises ValueError for sizes that do not fit.
+        x ──► layer ──► layer ──► ... ──► conv 3x3 ──(+ x)──►
+               ▲   tokens ▲ refined
+
+    `window` and `category_size` (positions in a group) add self-attention in windows and among positions of one
+    category; None leaves it out, as in the experts of B2SCVR. Raises ValueError for sizes that do not fit together.
     """
 
     def __init__(
         self,
         dim: int,
         num_tokens: int,
-        depth: int = 3,
+        depth: int,
         reduced_dim: int = 4,
         mlp_ratio: float = 2.0,
         conv_kernel: int = 5,
         num_heads: int = 2,
         window: int | None = None,
         category_size: int | None = None,
-        learned_dictionary: bool = True,
+        learned_dictionary: bool = False,
     ) -> None:
         super().__init__()
-        if dim % num_heads:
+        if depth < 1 or num_tokens < 1:
+            raise ValueError(f"depth and num_tokens must be positive, got {depth} and {num_tokens}")
+        if (window or category_size) and dim % num_heads:
             raise ValueError(f"dim {dim} does not split into {num_heads} heads")
-        if depth < 1 or num_tokens < 1 or conv_kernel % 2 == 0:
-            raise ValueError(
-                f"needs depth >= 1, num_tokens >= 1, odd conv_kernel; got {depth}, {num_tokens}, {conv_kernel}"
-            )
-        self.window = window
+        if conv_kernel % 2 == 0:
+            raise ValueError(f"conv_kernel must be odd, got {conv_kernel}")
         self.num_tokens = num_tokens
-        self.dictionary = nn.Parameter(torch.randn(num_tokens, dim)) if learned_dictionary else None
+        self.dictionary: nn.Parameter | None = None
+        if learned_dictionary:
+            self.dictionary = nn.Parameter(torch.empty(num_tokens, dim).normal_(std=TOKEN_STD))
         self.layers = nn.ModuleList(
             TokenDictionaryLayer(
                 dim,
@@ -233,8 +229,9 @@ class TokenDictionaryBlock(nn.Module):
                 conv_kernel,
                 num_heads,
                 window,
-                shift=(window or 0) // 2 if i % 2 else 0,
-                category_size=category_size,
+                category_size,
+                shifted=i % 2 == 1,
+                # Refined tokens of the last layer would be read by nobody.
                 refine=i < depth - 1,
             )
             for i in range(depth)
@@ -242,20 +239,24 @@ class TokenDictionaryBlock(nn.Module):
         self.conv = nn.Conv2d(dim, dim, 3, padding=1)
 
     def forward(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """x: [B, C, H, W], any size; tokens: [B, M, C], given exactly when the block has no dictionary of its own.
+        """x: [B, C, H, W]; tokens: [B, M, C], or None with a learned dictionary. Returns as x.
 
-        Returns [B, C, H, W]. Raises ValueError for tokens that are missing, too many or of another number.
+        Raises ValueError when tokens are missing, superfluous or of another number than the block was built for.
         """
-        if (tokens is None) == (self.dictionary is None):
-            have = "no tokens" if tokens is None else "tokens and a learned dictionary"
-            raise ValueError(f"a token dictionary block needs one dictionary, got {have}")
-        dictionary = self.dictionary.expand(len(x), -1, -1) if self.dictionary is not None else tokens
-        if dictionary.shape[1] != self.num_tokens:  # type: ignore[union-attr]
-            raise ValueError(f"expected {self.num_tokens} tokens, got {dictionary.shape[1]}")  # type: ignore[union-attr]
-        height, width = x.shape[-2:]
-        padded = pad_to_multiple(x, self.window, "mirror") if self.window else x
-        size = (padded.shape[-2], padded.shape[-1])
-        out = padded.flatten(2).transpose(1, 2)
+        size = (x.shape[2], x.shape[3])
+        y = x.flatten(2).transpose(1, 2)
+        tokens = self._dictionary(tokens, len(x))
         for layer in self.layers:
-            out, dictionary = layer(out, dictionary, size)
-        return x + self.conv(out.transpose(1, 2).unflatten(2, size))[..., :height, :width]
+            y, tokens = layer(y, tokens, size)
+        return x + self.conv(y.transpose(1, 2).reshape(x.shape))
+
+    def _dictionary(self, tokens: Tensor | None, batch: int) -> Tensor:
+        if self.dictionary is not None:
+            if tokens is not None:
+                raise ValueError("a block with a learned dictionary takes no tokens")
+            return self.dictionary.expand(batch, -1, -1)
+        if tokens is None:
+            raise ValueError("a block without a learned dictionary needs tokens")
+        if tokens.shape[1] != self.num_tokens:
+            raise ValueError(f"expected {self.num_tokens} tokens, got {tokens.shape[1]}")
+        return tokens

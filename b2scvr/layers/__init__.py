@@ -1,0 +1,1 @@
+"""Parts with parameters that at least two systems share."""
