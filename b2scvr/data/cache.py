@@ -1,0 +1,155 @@
+"""The folder of training samples: made once by worker processes, resumable at any time, read by `PairDataset`.
+
+CACHE/settings.json   what the samples were made with; another run must ask for the same
+CACHE/jobs/*.json     one per clip and round, written when all of its samples are there
+CACHE/samples/*.npy   see data.sample
+CACHE/index.json      all samples of the finished jobs
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+
+from b2scvr.bitstream.video import list_videos
+from b2scvr.data.pairs import clip_variant, make_samples
+from b2scvr.data.sample import SAMPLE_VERSION, save_sample
+from b2scvr.types import InputError
+
+Progress = Callable[[int, int, int], None]  # jobs done, jobs in all, samples so far
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """What the samples of a cache are drawn with."""
+
+    seed: int = 0
+    dependents: float = 0.0  # chance of a dependent picture beside each broken one
+    version: int = SAMPLE_VERSION
+
+
+@dataclass(frozen=True)
+class SampleEntry:
+    """One sample of the index. Sizes in pixels."""
+
+    file: str  # relative to the cache folder
+    clip: str
+    round: int
+    index: int  # display index in its coded clip
+    broken: bool
+    width: int
+    height: int
+
+
+def build_cache(
+    footage: Path,
+    cache: Path,
+    rounds: int,
+    settings: CacheSettings,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> list[SampleEntry]:
+    """Make `rounds` treatments of every clip under `footage` into the folder `cache` and return the index.
+
+    Finished jobs of an earlier run are kept; nothing is ever half-written, so the build can be killed and started again.
+    Raises InputError for a folder without videos, ValueError when the cache was made with other settings.
+    """
+    clips = list_videos(footage)
+    for folder in (cache / "jobs", cache / "samples"):
+        folder.mkdir(parents=True, exist_ok=True)
+    _agree_on_settings(cache, settings)
+    jobs = [(clip, number) for number in range(rounds) for clip in clips]
+    missing = [job for job in jobs if not _job_file(cache, *job).is_file()]
+    done = len(jobs) - len(missing)
+    entries = write_index(cache)
+    if progress:
+        progress(done, len(jobs), len(entries))
+    if missing:
+        # Worker processes are started afresh: forking one that has decoded video copies locked mutexes.
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
+            futures: list[Future[int]] = [pool.submit(run_job, clip, cache, r, settings) for clip, r in missing]
+            try:
+                for count, future in enumerate(as_completed(futures), 1):
+                    future.result()
+                    entries = write_index(cache)
+                    if progress:
+                        progress(done + count, len(jobs), len(entries))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return entries
+
+
+def run_job(clip: Path, cache: Path, round_index: int, settings: CacheSettings) -> int:
+    """Make the samples of one treatment of one clip; return how many. The job's file is written last."""
+    entries = []
+    for sample in make_samples(clip, settings.seed, round_index, settings.dependents):
+        around = sample.surroundings
+        name = f"samples/{clip.stem}_r{round_index:03d}_{around.index:05d}.npy"
+        save_sample(cache / name, sample)
+        height, width = sample.mask.shape
+        entries.append(SampleEntry(name, clip.name, round_index, around.index, around.broken, width, height))
+    record = {
+        "variant": asdict(clip_variant(clip, settings.seed, round_index)),
+        "samples": [asdict(entry) for entry in entries],
+    }
+    write_json(_job_file(cache, clip, round_index), record)
+    return len(entries)
+
+
+def read_index(cache: Path) -> list[SampleEntry]:
+    """Return the samples of a cache; InputError, with the way out, when there is none."""
+    path = cache / "index.json"
+    if not path.is_file():
+        raise InputError(f"{cache}: no training samples there; make them with tools/make_pairs.py FOOTAGE {cache}")
+    content = json.loads(path.read_text())
+    if content.get("version") != SAMPLE_VERSION:
+        raise InputError(f"{cache}: sample version {content.get('version')}, this code reads {SAMPLE_VERSION}")
+    entries = [SampleEntry(**entry) for entry in content["samples"]]
+    if not entries:
+        raise InputError(f"{cache}: its index is empty")
+    return entries
+
+
+def write_index(cache: Path) -> list[SampleEntry]:
+    """Gather the finished jobs of `cache` into its index.json and return the samples, in an order that is always the same."""
+    samples = [
+        entry for job in sorted((cache / "jobs").glob("*.json")) for entry in json.loads(job.read_text())["samples"]
+    ]
+    write_json(cache / "index.json", {"version": SAMPLE_VERSION, "samples": samples})
+    return [SampleEntry(**entry) for entry in samples]
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON in one piece: beside the file, then renamed over it."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(json.dumps(content, indent=1))
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _agree_on_settings(cache: Path, settings: CacheSettings) -> None:
+    path = cache / "settings.json"
+    if not path.is_file():
+        write_json(path, asdict(settings))
+        return
+    found = json.loads(path.read_text())
+    if found != asdict(settings):
+        raise ValueError(f"{cache} was made with {found}, asked for is {asdict(settings)}: choose another folder")
+
+
+def _job_file(cache: Path, clip: Path, round_index: int) -> Path:
+    return cache / "jobs" / f"{clip.stem}_r{round_index:03d}.json"
+
+
+def _start_worker() -> None:
+    cv2.setNumThreads(1)  # one process a core: more threads would only fight

@@ -1,0 +1,89 @@
+"""One training sample, a damaged picture with its surroundings and the truth, and its file.
+
+A sample is one `.npy` file with one structured record: NumPy writes and reads it without pickle, it can be mapped into
+memory so that a crop reads only its own rows, and it is complete or absent (written beside, then renamed).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from b2scvr.types import Surroundings
+
+SAMPLE_VERSION = 1  # raised whenever the record changes
+VALID_STEPS = 255  # candidate_valid is stored in 1/255
+_STORED_AS = {"motion": np.float16, "evidence": np.float16, "candidate_valid": np.uint8}
+
+
+@dataclass
+class TrainingSample:
+    """A damaged picture, what is known around it, and the truth."""
+
+    surroundings: Surroundings
+    target: np.ndarray  # uint8 [H, W, 3], the picture of the clean decode
+    mask: np.ndarray  # uint8 [H, W], 1 = visibly damaged
+    wrong: np.ndarray  # bool [h, w], macroblocks whose decoded pixels differ from the clean decode at all
+
+
+def save_sample(path: Path, sample: TrainingSample) -> int:
+    """Write `sample` to `path` in one piece and return the bytes written. Motion and evidence become float16."""
+    values: dict[str, np.ndarray] = {}
+    for f in fields(Surroundings):
+        values[f.name] = _stored(f.name, getattr(sample.surroundings, f.name))
+    values |= {"target": sample.target, "mask": sample.mask, "wrong": sample.wrong, "version": np.int32(SAMPLE_VERSION)}
+    dtype = np.dtype([(name, value.dtype, value.shape) for name, value in values.items()])
+    record = np.zeros(1, dtype)
+    for name, value in values.items():
+        record[name][0] = value
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            np.save(file, record, allow_pickle=False)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path.stat().st_size
+
+
+def open_record(path: Path) -> np.void:
+    """Return the sample's record, mapped into memory: fields are read when they are touched.
+
+    Raises ValueError when the file is no sample of this version.
+    """
+    record = np.load(path, mmap_mode="r", allow_pickle=False)
+    if record.dtype.names is None or "version" not in record.dtype.names:
+        raise ValueError(f"{path}: not a training sample")
+    if int(record["version"][0]) != SAMPLE_VERSION:
+        raise ValueError(f"{path}: sample version {int(record['version'][0])}, this code reads {SAMPLE_VERSION}")
+    return record[0]
+
+
+def load_sample(path: Path) -> TrainingSample:
+    """Return the whole sample at `path`, in the carriers' own types."""
+    record = open_record(path)
+    values = {f.name: _restored(f.name, record[f.name]) for f in fields(Surroundings)}
+    return TrainingSample(
+        surroundings=Surroundings(**values),
+        target=np.array(record["target"]),
+        mask=np.array(record["mask"]),
+        wrong=np.array(record["wrong"]),
+    )
+
+
+def _stored(name: str, value: object) -> np.ndarray:
+    if name == "candidate_valid":
+        return np.rint(np.asarray(value) * VALID_STEPS).astype(np.uint8)
+    array = np.asarray(value)
+    return array.astype(_STORED_AS[name]) if name in _STORED_AS else array
+
+
+def _restored(name: str, value: np.ndarray) -> object:
+    if name == "candidate_valid":
+        return np.asarray(value, np.float32) / VALID_STEPS
+    if name in _STORED_AS:
+        return np.asarray(value, np.float32)
+    return value.item() if np.ndim(value) == 0 else np.array(value)

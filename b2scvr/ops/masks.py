@@ -1,0 +1,21 @@
+"""Mask truth: where two decodes of one picture differ visibly."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+DIFFERENCE_LEVELS = 15  # of 255; a channel that differs by more is visibly damaged
+CLOSING_PX = 9  # side of the square that closes the gaps between differing pixels
+
+
+def damage_mask(decoded: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    """Return uint8 [H, W], 1 where the pictures, uint8 [H, W, 3], differ visibly.
+
+    Visibly: some RGB channel differs by more than DIFFERENCE_LEVELS; then a morphological closing with a square of
+    CLOSING_PX. ValueError when the pictures have not the same size.
+    """
+    if decoded.shape != clean.shape:
+        raise ValueError(f"decoded {list(decoded.shape)} and clean {list(clean.shape)} are not the same picture")
+    differs = (cv2.absdiff(decoded, clean).max(axis=2) > DIFFERENCE_LEVELS).astype(np.uint8)
+    return cv2.morphologyEx(differs, cv2.MORPH_CLOSE, np.ones((CLOSING_PX, CLOSING_PX), np.uint8))
