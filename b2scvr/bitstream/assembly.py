@@ -50,12 +50,14 @@ class Decoding:
     )  # bool [coded h, coded w], only where decoding failed
     order: list[int] = field(default_factory=list)  # decode indices in output order
     size: tuple[int, int] | None = None  # (H, W)
+    colour: tuple[str, bool] = ("bt601", False)
 
 
 def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, digest: str) -> ParsedClip:
     """Return the clip in display order with its statuses and damage trace. `units` are the access units in decoding order."""
     assert decoding.size is not None
     clip = _blank(len(units), *decoding.size, fps, codec, digest)
+    clip.colour = decoding.colour
     order = display_order(decoding.order, len(units))
     clip.decode_index[:] = order
     previous = next(picture.rgb for picture in decoding.pictures.values())
@@ -69,6 +71,8 @@ def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, dig
         previous = picture.rgb
         missing_modes += picture.modes is None
         _place(clip, slot, picture)
+        if codec != "h264" and picture.is_corrupt:
+            clip.status[slot] = AccessUnitStatus.BROKEN  # only H.264's decoder tells where
         if index in decoding.concealed:
             rows, columns = clip.concealed.shape[1:]
             clip.concealed[slot] = decoding.concealed[index][:rows, :columns]

@@ -38,11 +38,11 @@ def concealment_from_log(messages: list[str], rows: int, columns: int) -> np.nda
 def _extend_back(status: np.ndarray, total: int) -> np.ndarray:
     """Add the macroblocks before each error that the decoder conceals too; with one run of errors `total` says how many."""
     damaged = (status & DAMAGED_BITS) > 0
-    starts = np.flatnonzero(damaged & ~np.roll(damaged, 1) | damaged & (np.arange(damaged.size) == 0))
+    starts = np.flatnonzero(np.diff(damaged.astype(np.int8), prepend=0) == 1)
     out = damaged.copy()
     before = max(0, total - int(damaged.sum())) if len(starts) == 1 else DISTRUSTED_BEFORE
     for start in starts:
-        slice_starts = np.flatnonzero(status[: start + 1] & SLICE_START_BIT)
+        slice_starts = np.flatnonzero(status[:start] & SLICE_START_BIT)  # undecoded macroblocks have all bits set
         first = int(slice_starts[-1]) if slice_starts.size else 0
         out[max(first, start - before) : start] = True
     return out

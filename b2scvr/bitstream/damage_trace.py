@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from b2scvr.types import MB_SIZE, MV_BLOCK, AccessUnitStatus, ParsedClip
+from b2scvr.types import MB_SIZE, MV_BLOCK, AccessUnitStatus, ParsedClip, PictureType
 
 REFERENCES_HELD = 4  # pictures of one direction that a vector may mean; x264's default is 3 references
 REACH_LIMIT = 1e-3  # a trace below this touches no pixel
@@ -15,12 +15,14 @@ def trace_damage(clip: ParsedClip) -> None:
 
     FFmpeg's records give the direction of a vector, not the picture that it means: the soft trace follows the nearest
     reference picture in that direction; the yes-or-no question (dependent?) asks all that the decoder may still hold.
+    Without any vectors, every picture up to the next key picture counts as dependent.
     """
     t, rows, columns = clip.mode.shape
     grid = clip.mv_past_valid.shape[1:]
     soft = np.zeros((t, *grid), np.float32)
     reach = np.zeros((t, *grid), bool)
     held: list[int] = []
+    has_vectors = bool(clip.mv_past_valid.any() or clip.mv_future_valid.any())
     for index in np.argsort(clip.decode_index, kind="stable"):
         if clip.is_key[index]:
             held = []
@@ -31,13 +33,18 @@ def trace_damage(clip: ParsedClip) -> None:
             reach[index] = True
         else:
             soft[index] = _carried(clip, index, soft, past[:1], future[:1])
-            reach[index] = _reached(clip, index, reach, past, future)
+            reach[index] = _reached(clip, index, reach, past, future) if has_vectors else _follows(clip, index, reach, held)
             if reach[index].any():
                 clip.status[index] = AccessUnitStatus.DEPENDENT
         if clip.is_reference[index]:
             held = [*held, int(index)][-2 * REFERENCES_HELD :]
     pad = ((0, 0), (0, 2 * rows - grid[0]), (0, 2 * columns - grid[1]))
     clip.damage_trace[:] = np.pad(soft, pad, mode="edge").reshape(t, rows, 2, columns, 2).mean(axis=(2, 4))
+
+
+def _follows(clip: ParsedClip, index: int, reach: np.ndarray, held: list[int]) -> bool:
+    """Without vectors: whether picture `index` is predicted at all and something damaged may be held for it."""
+    return clip.picture_type[index] != PictureType.I and bool(reach[held].any())
 
 
 def _nearest(held: list[int], index: int, direction: int) -> list[int]:

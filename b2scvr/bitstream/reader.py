@@ -22,7 +22,7 @@ from b2scvr.bitstream.assembly import CodedClip, Decoding, Picture, assemble
 from b2scvr.bitstream.concealment import concealment_from_log
 from b2scvr.bitstream.guard import run_guarded
 from b2scvr.bitstream.nal import scan
-from b2scvr.bitstream.planes import planes_from_frame
+from b2scvr.bitstream.planes import colour_of, planes_from_frame
 from b2scvr.types import MB_SIZE, InputError, ParsedClip, PictureType
 
 DECODER_OPTIONS = {
@@ -179,7 +179,8 @@ def _collect(found: Decoding, frames: list[av.VideoFrame], messages: list[str]) 
     for frame, section in zip(frames, sections, strict=True):
         if frame.width * frame.height > MAX_PIXELS:
             raise InputError(f"a picture of {frame.width}x{frame.height} is larger than this reader accepts")
-        found.size = found.size or (frame.height, frame.width)
+        if found.size is None:
+            found.size, found.colour = (frame.height, frame.width), colour_of(frame)
         if frame.pts is None or frame.pts in found.pictures or (frame.height, frame.width) != found.size:
             continue
         found.order.append(frame.pts)

@@ -1,0 +1,121 @@
+"""The whole path with a perfect detector and restorer: what is put back right comes out right everywhere."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from b2scvr.bitstream import reader
+from b2scvr.bitstream.damage import CutModel, damage
+from b2scvr.bitstream.encode import encode_h264
+from b2scvr.pipeline import Pipeline
+from b2scvr.types import AccessUnitStatus, PictureDamage, SpliceError
+
+
+class Oracle:
+    """Knows the clean clip."""
+
+    def __init__(self, clean):
+        self.frames = clean.frames
+
+    def detect(self, surroundings):
+        height, width = surroundings.decoded.shape[:2]
+        return PictureDamage(np.ones(surroundings.concealed.shape, np.float32), np.ones((height, width), np.float32), 1.0)
+
+    def restore(self, surroundings, damage):
+        return self.frames[surroundings.index]
+
+
+def texture(pictures=32, height=80, width=112):
+    rng = np.random.default_rng(1)
+    big = rng.integers(0, 255, (height + 100, width + 100, 3)).astype(np.float32)
+    for axis in (0, 1, 0, 1):
+        big = (np.roll(big, 1, axis) + big + np.roll(big, -1, axis)) / 3
+    return np.stack([big[t : t + height, 2 * t : 2 * t + width] for t in range(pictures)]).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def streams():
+    clean = encode_h264(texture(), gop=16)
+    return clean, damage(clean, CutModel(slices_per_gop=2, position=0.4, length=300, seed=5))[0]
+
+
+def psnr(a, b):
+    return 10 * np.log10(255**2 / max(1e-3, ((a.astype(float) - b) ** 2).mean()))
+
+
+def test_true_pictures_put_back_repair_every_frame(streams):
+    clean, damaged = reader.decode(streams[0]).clip, reader.decode(streams[1])
+    before = psnr(damaged.clip.frames, clean.frames)
+    recovered = Pipeline(Oracle(clean), Oracle(clean), decode=reader.decode).recover(damaged)
+    assert recovered.mode == "splice" and recovered.repaired
+    assert psnr(recovered.frames, clean.frames) > max(before + 10, 38)  # RGB rounding is all that is left
+    repaired = reader.decode(recovered.repaired).clip
+    assert np.array_equal(repaired.frames, recovered.frames)
+    assert (repaired.status == AccessUnitStatus.INTACT).all()
+
+
+def test_frames_that_nothing_touched_stay_bit_for_bit(streams):
+    clean, damaged = reader.decode(streams[0]).clip, reader.decode(streams[1])
+    intact = damaged.clip.status == AccessUnitStatus.INTACT
+    for mode in ("splice", "frames"):
+        recovered = Pipeline(Oracle(clean), Oracle(clean), mode=mode, decode=reader.decode).recover(damaged)
+        assert np.array_equal(recovered.frames[intact], clean.frames[intact])
+        assert not recovered.masks.masks[intact].any()
+
+
+def test_frames_mode_restores_every_damaged_picture(streams):
+    clean, damaged = reader.decode(streams[0]).clip, reader.decode(streams[1])
+    recovered = Pipeline(Oracle(clean), Oracle(clean), mode="frames").recover(damaged)
+    assert recovered.repaired is None and np.array_equal(recovered.frames, clean.frames)
+
+
+def test_an_undamaged_stream_comes_back_as_it_was(streams):
+    coded = reader.decode(streams[0])
+    recovered = Pipeline(Oracle(coded.clip), Oracle(coded.clip)).recover(coded)
+    assert recovered.mode == "untouched" and recovered.repaired == streams[0]
+    assert np.array_equal(recovered.frames, coded.clip.frames)
+
+
+def test_given_masks_choose_the_pixels(streams):
+    clean, damaged = reader.decode(streams[0]).clip, reader.decode(streams[1])
+    masks = np.zeros(damaged.clip.frames.shape[:3], np.uint8)
+    masks[3, 10:20, 5:30] = 1
+    recovered = Pipeline(Oracle(clean), Oracle(clean)).recover(damaged, masks)
+    changed = (recovered.frames != damaged.clip.frames).any(axis=3)
+    assert not changed[masks == 0].any()
+    assert np.array_equal(recovered.frames[3, 10:20, 5:30], clean.frames[3, 10:20, 5:30])
+
+
+def test_masks_of_another_shape_are_refused(streams):
+    damaged = reader.decode(streams[1])
+    with pytest.raises(ValueError, match="masks"):
+        Pipeline(Oracle(damaged.clip), Oracle(damaged.clip)).recover(damaged, np.zeros((2, 8, 8), np.uint8))
+
+
+def test_what_cannot_be_spliced_is_recovered_in_frames_mode_with_a_note(streams):
+    clean, damaged = reader.decode(streams[0]).clip, reader.decode(streams[1])
+    other = dataclasses.replace(damaged, clip=dataclasses.replace(damaged.clip, codec="hevc"))
+    recovered = Pipeline(Oracle(clean), Oracle(clean)).recover(other)
+    assert recovered.mode == "frames" and any("H.264" in note for note in recovered.notes)
+    with pytest.raises(SpliceError):
+        Pipeline(Oracle(clean), Oracle(clean), mode="splice").recover(other)
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="sideways"):
+        Pipeline(None, None, mode="sideways")
+
+
+def test_a_smaller_working_size_still_writes_the_native_one(streams):
+    damaged = reader.decode(streams[1])
+    seen = []
+
+    class Small(Oracle):
+        def restore(self, surroundings, damage):
+            seen.append(surroundings.decoded.shape)
+            return surroundings.fill
+
+    recovered = Pipeline(Oracle(damaged.clip), Small(damaged.clip), size=(64, 48), decode=reader.decode).recover(damaged)
+    assert seen and all(shape == (48, 64, 3) for shape in seen)
+    assert recovered.frames.shape == damaged.clip.frames.shape
