@@ -1,0 +1,63 @@
+"""ParsedClip <-> .npz, with the version of the parser and the SHA-256 of the source."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from b2scvr.types import PARSER_VERSION, InputError, ParsedClip, Planes, array_fields
+
+_HEADER = "header"  # the fields that are not arrays, as JSON
+_PLANE_NAMES = ("y", "u", "v")
+
+
+def save_clip(path: str | Path, clip: ParsedClip) -> None:
+    """Write `clip` to `path` (.npz, compressed), in one piece: a reader finds the whole file or none."""
+    path = Path(path)
+    arrays = array_fields(clip)
+    plain = {f.name for f in fields(clip)} - {*arrays, "planes"}
+    header = {name: getattr(clip, name) for name in sorted(plain)}
+    for index, planes in clip.planes.items():
+        arrays |= {f"planes/{index}/{name}": getattr(planes, name) for name in _PLANE_NAMES}
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **{_HEADER: np.array(json.dumps(header))}, **arrays)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_clip(path: str | Path, source_sha256: str | None = None) -> ParsedClip:
+    """Return the clip that `save_clip` wrote to `path`.
+
+    Raises InputError when the file is missing or no such clip, when another version of the parser wrote it, or when
+    it was read from another source than the one whose SHA-256 is given.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            stored = {name: archive[name] for name in archive.files}
+        header = json.loads(str(stored.pop(_HEADER)))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a parsed clip ({error})") from error
+    if header.get("parser_version") != PARSER_VERSION:
+        raise InputError(
+            f"{path}: written by parser version {header.get('parser_version')}, this is version {PARSER_VERSION}; parse again"
+        )
+    if source_sha256 not in (None, header["source_sha256"]):
+        raise InputError(f"{path}: was read from another file (SHA-256 {header['source_sha256']}); parse again")
+    planes: dict[int, dict[str, np.ndarray]] = {}
+    for name in [name for name in stored if name.startswith("planes/")]:
+        _, index, plane = name.split("/")
+        planes.setdefault(int(index), {})[plane] = stored.pop(name)
+    known = {f.name for f in fields(ParsedClip)} - {"planes"}
+    if strange := known ^ {*stored, *header}:
+        raise InputError(f"{path}: not a parsed clip ({', '.join(sorted(strange))} missing or unknown)")
+    header = {name: tuple(value) if isinstance(value, list) else value for name, value in header.items()}
+    by_index = {index: Planes(**found) for index, found in planes.items()}
+    return ParsedClip(**stored, **header, planes=by_index).validate()

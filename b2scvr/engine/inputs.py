@@ -1,0 +1,99 @@
+"""What a run is asked to do: inputs and folders of them, and the clean clip or the masks that belong to each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from b2scvr.bitstream.reader import ELEMENTARY, read
+from b2scvr.types import InputError, ParsedClip
+from b2scvr.write.png import SUFFIXES as PICTURE_SUFFIXES
+from b2scvr.write.png import read_masks, read_pictures
+
+CONTAINERS = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".ts", ".m2ts", ".avi", ".flv", ".3gp"})
+INPUT_SUFFIXES = CONTAINERS | set(ELEMENTARY)
+
+
+class UsageError(Exception):
+    """The run was asked for something that makes no sense; the message says what. Exit code 2."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input and the folder that its results go to."""
+
+    source: Path
+    target: Path
+
+    @property
+    def name(self) -> str:
+        return self.target.name
+
+
+def list_jobs(inputs: list[Path], output: Path) -> tuple[list[Job], list[str]]:
+    """Return the jobs of `inputs` (files and folders of them) and one line for each folder that holds none.
+
+    A folder stands for the videos directly in it, by name. A file is taken whatever its suffix. Raises UsageError when
+    two inputs would write to the same folder.
+    """
+    sources: list[Path] = []
+    problems: list[str] = []
+    for given in inputs:
+        if not given.is_dir():
+            sources.append(given)
+            continue
+        found = sorted(p for p in given.iterdir() if p.is_file() and p.suffix.lower() in INPUT_SUFFIXES)
+        if not found:
+            problems.append(f"{given}: holds no video ({' '.join(sorted(INPUT_SUFFIXES))})")
+        sources.extend(found)
+    jobs: dict[str, Job] = {}
+    for source in sources:
+        name = source.stem or source.name
+        earlier = jobs.setdefault(name, Job(source, output / name))
+        if earlier.source.resolve() != source.resolve():
+            raise UsageError(f"{earlier.source} and {source} would both write to {output / name}: run them apart")
+    return list(jobs.values()), problems
+
+
+def belonging_to(job: Job, given: Path, alone: bool) -> Path:
+    """Return what of `given` (a stream, or a folder of pictures) belongs to `job`.
+
+    For the only input of a run that is `given` itself; of several inputs each has its own entry in the folder `given`,
+    a folder of pictures or a video of the input's name. Raises InputError when there is none.
+    """
+    if not given.exists():
+        raise InputError(f"{given}: no such file or folder")
+    if given.is_file():
+        if not alone:
+            raise InputError(f"{given}: one clip can't be the truth of several inputs; give a folder with one entry for each")
+        return given
+    if alone and any(p.suffix.lower() in PICTURE_SUFFIXES for p in given.iterdir()):
+        return given
+    entries = sorted(p for p in given.iterdir() if job.name in (p.name, p.stem))
+    entries = [p for p in entries if p.is_dir() or p.suffix.lower() in INPUT_SUFFIXES]
+    if not entries:
+        raise InputError(f"{given}: holds neither pictures nor an entry {job.name!r}")
+    return entries[0]
+
+
+def load_truth(path: Path, clip: ParsedClip) -> np.ndarray:
+    """Return the clean pictures of a stream or of a folder, uint8 [T, H, W, 3].
+
+    Raises InputError when they cannot be read or are not as many, or not of the size, as the pictures of `clip`.
+    """
+    pictures = read_pictures(path) if path.is_dir() else read(path).frames
+    return _matching(path, pictures, clip)
+
+
+def load_masks(path: Path, clip: ParsedClip) -> np.ndarray:
+    """Return the masks of a folder, uint8 [T, H, W], 1 = corrupted. Raises InputError as `load_truth` does."""
+    return _matching(path, read_masks(path), clip)
+
+
+def _matching(path: Path, pictures: np.ndarray, clip: ParsedClip) -> np.ndarray:
+    if pictures.shape[:3] != clip.frames.shape[:3]:
+        found, wanted = (f"{t} pictures of {w}x{h}" for t, h, w in (pictures.shape[:3], clip.frames.shape[:3]))
+        raise InputError(f"{path}: holds {found}, the input has {wanted}")
+    return pictures

@@ -1,0 +1,49 @@
+"""A progress bar with the time left, on a terminal's standard error; silent anywhere else."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class StageProgress:
+    """Shows the stage that one input is in. Use as a context manager; call it as `progress(stage, done, total)`.
+
+    A total of 0 stands for a stage of unknown length.
+    """
+
+    def __init__(self, name: str, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self.name = name
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task = self._bar.add_task(name, total=None)
+        self._stage = ""
+
+    def __enter__(self) -> StageProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show `done` of `total` steps of `stage`."""
+        if stage != self._stage:
+            self._stage = stage
+            self._bar.reset(self._task, total=total or None, description=f"{self.name}: {stage}")
+        self._bar.update(self._task, completed=done, total=total or None)

@@ -1,0 +1,69 @@
+"""Folders of numbered pictures and masks, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from b2scvr.types import InputError
+
+NAME = "{:05d}.png"
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp"})
+# Level 1 of 9: twice as fast as OpenCV's default and a tenth larger.
+_OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+_MASK_LEVEL = 127  # a sample above it is marked
+
+
+def write_pictures(folder: Path, pictures: np.ndarray) -> None:
+    """Write pictures uint8 [T, H, W, 3] RGB as folder/00000.png and so on; the folder is made."""
+    for path, picture in _numbered(folder, pictures):
+        _write(path, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+
+def write_masks(folder: Path, masks: np.ndarray) -> None:
+    """Write masks uint8 [T, H, W], nonzero = corrupted, as folder/00000.png and so on with the values 0 and 255."""
+    for path, mask in _numbered(folder, masks):
+        _write(path, np.where(mask > 0, 255, 0).astype(np.uint8))
+
+
+def read_pictures(folder: Path) -> np.ndarray:
+    """Return the pictures of a folder in the order of their names, uint8 [T, H, W, 3] RGB.
+
+    Raises InputError when the folder holds none, one cannot be read, or their sizes differ.
+    """
+    return _read(folder, cv2.IMREAD_COLOR_RGB)
+
+
+def read_masks(folder: Path) -> np.ndarray:
+    """Return the masks of a folder in the order of their names, uint8 [T, H, W], 1 where a sample is above 127.
+
+    Raises InputError when the folder holds none, one cannot be read, or their sizes differ.
+    """
+    return (_read(folder, cv2.IMREAD_GRAYSCALE) > _MASK_LEVEL).astype(np.uint8)
+
+
+def _numbered(folder: Path, images: np.ndarray) -> list[tuple[Path, np.ndarray]]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return [(folder / NAME.format(i), image) for i, image in enumerate(images)]
+
+
+def _write(path: Path, image: np.ndarray) -> None:
+    if not cv2.imwrite(str(path), image, _OPTIONS):
+        raise OSError(f"{path}: could not be written")
+
+
+def _read(folder: Path, flags: int) -> np.ndarray:
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    if not paths:
+        raise InputError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    images: list[np.ndarray] = []
+    for path in paths:
+        image = cv2.imread(str(path), flags)
+        if image is None:
+            raise InputError(f"{path}: not a picture that can be read")
+        if images and image.shape != images[0].shape:
+            raise InputError(f"{path}: its size {image.shape[1::-1]} is not that of the others, {images[0].shape[1::-1]}")
+        images.append(image)
+    return np.stack(images)

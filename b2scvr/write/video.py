@@ -1,0 +1,78 @@
+"""Recovered pictures as a video file, and a repaired stream back into its container."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace
+
+CRF = 16  # near transparent: the frames themselves are beside it
+_MAX_DENOMINATOR = 1001  # enough for the NTSC rates n * 1000 / 1001
+_SMPTE170M = 6  # matrix of BT.601 (H.264 table E-5)
+_LIMITED_RANGE = 1
+
+
+class RemuxError(Exception):
+    """A repaired stream that its container does not take; the message says why."""
+
+
+def write_video(path: Path, pictures: np.ndarray, fps: float, crf: int = CRF) -> None:
+    """Write pictures uint8 [T, H, W, 3] RGB as H.264 (x264, 4:2:0, BT.601, limited range); the suffix names the container.
+
+    4:2:0 holds even sizes only: an odd last row or column is repeated once. Raises ValueError for no picture.
+    """
+    if pictures.ndim != 4 or not len(pictures):
+        raise ValueError(f"write_video: expected uint8 [T, H, W, 3] with T > 0, got {list(pictures.shape)}")
+    height, width = pictures.shape[1:3]
+    with av.open(str(path), "w") as container:
+        rate = Fraction(fps).limit_denominator(_MAX_DENOMINATOR)
+        stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast"})
+        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.colorspace = _SMPTE170M
+        stream.codec_context.color_range = _LIMITED_RANGE
+        for picture in pictures:
+            even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            frame = av.VideoFrame.from_ndarray(even, format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU601)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def remux(repaired: bytes, original: Path, target: Path) -> None:
+    """Write `target`: the container `original` with its first video stream replaced by `repaired` (H.264, Annex B).
+
+    The pictures keep the times of the original's packets, sound is copied. Raises RemuxError when the container has no
+    packet for each picture or does not take the stream.
+    """
+    try:
+        with av.open(io.BytesIO(repaired), format="h264") as stream, av.open(str(original)) as container:
+            pictures = [packet for packet in stream.demux(video=0) if packet.size]
+            video = container.streams.video[0]
+            kept = [video, *container.streams.audio]
+            packets = [packet for packet in container.demux(kept) if packet.size]
+            slots = [packet for packet in packets if packet.stream is video]
+            if len(slots) != len(pictures):
+                raise RemuxError(f"the container has {len(slots)} packets for {len(pictures)} pictures")
+            with av.open(str(target), "w") as output:
+                outputs = {video: output.add_stream_from_template(stream.streams.video[0])}
+                outputs |= {sound: output.add_stream_from_template(sound) for sound in container.streams.audio}
+                following = iter(pictures)
+                for packet in packets:
+                    place = outputs[packet.stream]
+                    if packet.stream is video:
+                        packet = _timed_like(next(following), packet)
+                    packet.stream = place
+                    output.mux(packet)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise RemuxError(str(error)) from error
+
+
+def _timed_like(picture: av.Packet, slot: av.Packet) -> av.Packet:
+    picture.time_base, picture.pts, picture.dts = slot.time_base, slot.pts, slot.dts
+    picture.duration = slot.duration or 0
+    return picture
