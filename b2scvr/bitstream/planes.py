@@ -17,7 +17,11 @@ _WEIGHTS = {
 }
 # matrix_coefficients (H.264 table E-5, the numbers of AVColorSpace) -> matrix.
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
-_FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+_LIMITED_RANGE, _FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
+# What libswscale's rounding takes from R, G and B on average (measured; 8 bit levels).
+_ROUNDED_DOWN = np.array([1.0, 1.5, 1.0], np.float32)
+_ROUNDED_DOWN_FULL = np.array([0.5, 1.0, 0.5], np.float32)
+_CORRECTIONS = 2
 _FORMATS = ("yuv420p", "yuvj420p")
 
 
@@ -47,25 +51,47 @@ def planes_from_frame(frame: av.VideoFrame) -> Planes:
     return Planes(y, u, v)
 
 
-def rgb_to_planes(rgb: np.ndarray, matrix: str, full_range: bool) -> Planes:
-    """Return the 4:2:0 samples of an RGB picture, uint8 [H, W, 3] (H.264 equations E-16 to E-18 and E-22 to E-24).
+def planes_to_rgb(planes: Planes, matrix: str, full_range: bool) -> np.ndarray:
+    """Return the picture as RGB, uint8 [H, W, 3], by the same conversion (libswscale's) as `ParsedClip.frames`.
 
-    A chroma sample is the mean of its 2x2 pixels (the edge repeated for an odd size): the inverse of libswscale's
-    conversion to RGB, which gives all four the same chroma. Raises ValueError for an unknown matrix or another array.
+    Raises ValueError for an unknown matrix.
+    """
+    _weights(matrix)
+    height, width = planes.y.shape
+    frame = av.VideoFrame(width, height, "yuv420p")
+    for plane, samples in zip(frame.planes, (planes.y, planes.u, planes.v), strict=True):
+        lines = np.zeros((plane.buffer_size // plane.line_size, plane.line_size), np.uint8)
+        lines[: samples.shape[0], : samples.shape[1]] = samples
+        plane.update(lines)
+    frame.colorspace = next(number for number, name in _MATRICES.items() if name == matrix)
+    frame.color_range = _FULL_RANGE if full_range else _LIMITED_RANGE
+    return frame.to_ndarray(format="rgb24")
+
+
+def rgb_to_planes(rgb: np.ndarray, matrix: str, full_range: bool) -> Planes:
+    """Return the 4:2:0 samples whose conversion to RGB comes nearest to `rgb`, uint8 [H, W, 3].
+
+    The inverse of `planes_to_rgb`, not of the equations alone (H.264 E-16 to E-18, E-22 to E-24): libswscale gives the 2x2
+    pixels of a chroma sample the same chroma and rounds down, so that the equations alone come out one level too dark
+    (47 dB in luma on video; 67 dB and more this way). A chroma sample is the mean of its 2x2 pixels, the edge repeated for
+    an odd size; luma takes up what the conversion back then misses. Raises ValueError for an unknown matrix or another array.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"rgb_to_planes: expected uint8 [H, W, 3], got {rgb.dtype} {list(rgb.shape)}")
-    if matrix not in _WEIGHTS:
-        raise ValueError(f"rgb_to_planes: unknown matrix {matrix!r}; known are {', '.join(_WEIGHTS)}")
-    red_weight, blue_weight = _WEIGHTS[matrix]
+    red_weight, blue_weight = _weights(matrix)
     luma_weights = np.array([red_weight, 1 - red_weight - blue_weight, blue_weight], np.float32)
     luma_scale, chroma_scale, offset = (1.0, 1.0, 0) if full_range else (219 / 255, 224 / 255, 16)
     pixels = rgb.astype(np.float32)
-    quarter = _mean_2x2(pixels)
+    quarter = _mean_2x2(pixels) + (_ROUNDED_DOWN_FULL if full_range else _ROUNDED_DOWN)
     quarter_luma = quarter @ luma_weights
-    blue = (quarter[..., 2] - quarter_luma) * (0.5 * chroma_scale / (1 - blue_weight))
-    red = (quarter[..., 0] - quarter_luma) * (0.5 * chroma_scale / (1 - red_weight))
-    return Planes(_to_bytes(pixels @ luma_weights * luma_scale + offset), _to_bytes(blue + 128), _to_bytes(red + 128))
+    blue = (quarter[..., 2] - quarter_luma) * (0.5 * chroma_scale / (1 - blue_weight)) + 128
+    red = (quarter[..., 0] - quarter_luma) * (0.5 * chroma_scale / (1 - red_weight)) + 128
+    luma = pixels @ luma_weights
+    planes = Planes(_to_bytes(luma * luma_scale + offset), _to_bytes(blue), _to_bytes(red))
+    for _ in range(_CORRECTIONS):
+        missed = luma - planes_to_rgb(planes, matrix, full_range) @ luma_weights
+        planes.y = _to_bytes(planes.y + missed * luma_scale)
+    return planes
 
 
 def merge_planes(decoded: Planes, restored: Planes, macroblocks: np.ndarray) -> Planes:
@@ -90,6 +116,12 @@ def merge_planes(decoded: Planes, restored: Planes, macroblocks: np.ndarray) -> 
         )
     )
     return Planes(*merged)
+
+
+def _weights(matrix: str) -> tuple[float, float]:
+    if matrix not in _WEIGHTS:
+        raise ValueError(f"unknown colour matrix {matrix!r}; known are {', '.join(_WEIGHTS)}")
+    return _WEIGHTS[matrix]
 
 
 def _mean_2x2(pixels: np.ndarray) -> np.ndarray:
