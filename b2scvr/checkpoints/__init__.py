@@ -1,0 +1,1 @@
+"""Weights in files: ours (safetensors) and others' (PyTorch, read without running code from them)."""
