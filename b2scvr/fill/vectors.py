@@ -10,10 +10,12 @@ import numpy as np
 from b2scvr.types import MV_BLOCK, AccessUnitStatus, ParsedClip
 
 MEDIAN_CELLS = 5  # side of the median window, in 8x8 cells
-LINK_WEIGHT = 4.0  # a block with vectors on both sides ties two pictures without assuming constant speed
-ONE_SIDED_WEIGHT = 0.06  # a block with a vector on one side only tells the motion if speed is constant
+LINK_WEIGHT = 16.0  # a block with vectors on both sides ties two pictures without assuming constant speed
+GUESSED_LINK_WEIGHT = 2.0  # one of the two vectors was taken from the blocks around
+SPEED_WEIGHT = 0.06  # a vector that tells the motion only if speed is constant, at the anchor's own distance
 OUTLIER_PX = 1.0  # votes this far from the consensus count half
 ROBUST_ROUNDS = 2
+Votes = tuple[np.ndarray, np.ndarray, np.ndarray]  # landing point [n, 2] px, motion to the anchor [n, 2] px, weight [n]
 
 
 @dataclass
@@ -36,11 +38,12 @@ def motion_from_vectors(clip: ParsedClip, index: int, anchor: int) -> VectorFiel
     """Return the motion from picture `index` to picture `anchor` (display indices) that other pictures' vectors tell.
 
     A block at x of a picture q with vector f into the damaged picture t covers y = x + f there. If its other vector p
-    leads to picture r, then y moves by p - f to r: a link, exact for r = anchor. Otherwise constant speed is assumed
-    and -f is scaled by the distances. The references are taken to be the nearest reference pictures in the vector's
-    direction.
+    leads to picture r, then y moves by p - f to r: a link. From r the vectors of r itself lead on to the anchor. Where
+    no chain reaches the anchor, constant speed is assumed; such votes weigh little, and less the more they are scaled.
+    Votes far from the consensus are weighed down (Cauchy weights, iterated). The references are taken to be the nearest
+    reference pictures in the vector's direction.
     """
-    votes: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    votes: list[Votes] = []
     for other in _later_dependents(clip, index):
         side = "future" if other < index else "past"
         if _nearest_reference(clip, other, side) != index:
@@ -77,36 +80,61 @@ def _nearest_reference(clip: ParsedClip, index: int, side: str) -> int | None:
     return None
 
 
-def _votes(
-    clip: ParsedClip, index: int, anchor: int, other: int, side: str
-) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(landing point [n, 2] px, motion to the anchor [n, 2] px, weight [n]) of the blocks of picture `other`."""
-    into, into_valid = (
-        (clip.mv_future[other], clip.mv_future_valid[other])
-        if side == "future"
-        else (clip.mv_past[other], clip.mv_past_valid[other])
-    )
-    away, away_valid = (
-        (clip.mv_past[other], clip.mv_past_valid[other])
-        if side == "future"
-        else (clip.mv_future[other], clip.mv_future_valid[other])
-    )
+def _votes(clip: ParsedClip, index: int, anchor: int, other: int, side: str) -> list[Votes]:
+    """The votes of the blocks of picture `other`, whose `side` vectors point into picture `index`."""
+    opposite = "past" if side == "future" else "future"
+    into, into_valid = _vectors(clip, other, side)
+    away, away_valid = _vectors(clip, other, opposite)
     rows, columns = into_valid.shape
     centre = (np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1) + 0.5) * MV_BLOCK
     scale = (anchor - index) / (other - index)
-    motion = -into * np.float32(scale)
-    weight = ONE_SIDED_WEIGHT * into_valid / np.float32(scale * scale)
-    far = _nearest_reference(clip, other, "past" if side == "future" else "future")
-    if far is not None and far != index:
-        linked = into_valid & away_valid
-        stretch = np.float32((anchor - index) / (far - index))
-        motion = np.where(linked[..., None], (away - into) * stretch, motion)
-        weight = np.where(linked, LINK_WEIGHT / (stretch * stretch), weight)
-    chosen = weight > 0
-    return [((centre + into)[chosen], motion[chosen], weight[chosen])]
+    motion, weight = -into * np.float32(scale), np.full(into_valid.shape, SPEED_WEIGHT / scale**2, np.float32)
+    far = _nearest_reference(clip, other, opposite)
+    if far is not None and far != index and away_valid.any():
+        step = _filled(away, away_valid) - into
+        if far == anchor:
+            motion, weight = step, np.where(away_valid, LINK_WEIGHT, GUESSED_LINK_WEIGHT).astype(np.float32)
+        elif (onward := _onward(clip, far, anchor, centre + into + step)) is not None:
+            motion, weight = (
+                step + onward,
+                np.where(away_valid, LINK_WEIGHT / 2, GUESSED_LINK_WEIGHT / 2).astype(np.float32),
+            )
+        else:
+            stretch = np.float32((anchor - index) / (far - index))
+            motion = np.where(away_valid[..., None], step * stretch, motion)
+            weight = np.where(away_valid, SPEED_WEIGHT * 2 / stretch**2, weight)
+    return [((centre + into)[into_valid], motion[into_valid], weight[into_valid])]
 
 
-def _splat(votes: list[tuple[np.ndarray, np.ndarray, np.ndarray]], shape: tuple[int, int]) -> VectorField:
+def _onward(clip: ParsedClip, far: int, anchor: int, point: np.ndarray) -> np.ndarray | None:
+    """Motion at `point` [rows, columns, 2] px of picture `far` into `anchor` by its own vectors; None if they lead elsewhere."""
+    side = "past" if anchor < far else "future"
+    if _nearest_reference(clip, far, side) != anchor or clip.status[far] == AccessUnitStatus.BROKEN:
+        return None
+    vectors, valid = _vectors(clip, far, side)
+    if not valid.any():
+        return None
+    grid = (point / MV_BLOCK - 0.5).astype(np.float32)
+    field = np.ascontiguousarray(_filled(vectors, valid))
+    return cv2.remap(field, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _vectors(clip: ParsedClip, index: int, side: str) -> tuple[np.ndarray, np.ndarray]:
+    if side == "past":
+        return clip.mv_past[index], clip.mv_past_valid[index]
+    return clip.mv_future[index], clip.mv_future_valid[index]
+
+
+def _filled(vectors: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return the field with cells that are not valid averaged from the valid ones around (normalised convolution)."""
+    weight = valid.astype(np.float32)
+    near, mass = cv2.GaussianBlur(vectors * weight[..., None], (0, 0), 1.5), cv2.GaussianBlur(weight, (0, 0), 1.5)
+    overall = vectors[valid].mean(axis=0)
+    around = (near + 1e-3 * overall) / (mass + 1e-3)[..., None]
+    return np.where(valid[..., None], vectors, around).astype(np.float32)
+
+
+def _splat(votes: list[Votes], shape: tuple[int, int]) -> VectorField:
     """Robust mean of the votes on the 8x8 grid (each vote is a block of one cell, spread over the cells it covers)."""
     point, motion, weight = (np.concatenate(part) for part in zip(*votes, strict=True))
     rows, columns = shape
