@@ -1,0 +1,1 @@
+"""Detect any corruption (DAC): which macroblocks and pixels of a damaged picture are wrong."""
