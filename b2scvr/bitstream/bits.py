@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..types import SpliceError
+from b2scvr.types import SpliceError
 
 _MAX_UE_ZEROS = 32  # longest prefix of an Exp-Golomb code that H.264 allows
 

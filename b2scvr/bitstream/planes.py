@@ -45,7 +45,7 @@ def planes_from_frame(frame: av.VideoFrame) -> Planes:
     half = (-(-height // 2), -(-width // 2))
     sizes = ((height, width), half, half)
     y, u, v = (
-        np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:rows, :columns].copy()
+        np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:rows, :columns].copy()
         for plane, (rows, columns) in zip(frame.planes, sizes, strict=True)
     )
     return Planes(y, u, v)
@@ -62,7 +62,7 @@ def planes_to_rgb(planes: Planes, matrix: str, full_range: bool) -> np.ndarray:
     for plane, samples in zip(frame.planes, (planes.y, planes.u, planes.v), strict=True):
         lines = np.zeros((plane.buffer_size // plane.line_size, plane.line_size), np.uint8)
         lines[: samples.shape[0], : samples.shape[1]] = samples
-        plane.update(lines)
+        plane.update(lines.tobytes())
     frame.colorspace = next(number for number, name in _MATRICES.items() if name == matrix)
     frame.color_range = _FULL_RANGE if full_range else _LIMITED_RANGE
     return frame.to_ndarray(format="rgb24")

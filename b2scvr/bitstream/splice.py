@@ -16,23 +16,28 @@ _I_SLICES_ONLY = 7  # slice_type: an I slice, as all slices of the picture (tabl
 def check_spliceable(sps: Sps, pps: Pps) -> None:
     """Raise SpliceError, naming the reason and the clause of H.264, when pictures of this coding cannot be replaced."""
     if not sps.frame_mbs_only:
-        raise SpliceError("splicing needs progressive coding; this stream may hold fields (frame_mbs_only_flag 0, H.264 7.4.2.1.1)")
+        raise SpliceError("splicing needs progressive coding, not fields (frame_mbs_only_flag 0, H.264 7.4.2.1.1)")
     if sps.separate_colour_planes:
-        raise SpliceError("splicing does not know separately coded colour planes (separate_colour_plane_flag, H.264 7.4.2.1.1)")
+        raise SpliceError("splicing does not know separate colour planes (separate_colour_plane_flag, H.264 7.4.2.1.1)")
     if sps.chroma_format_idc != 1:
-        raise SpliceError(f"splicing needs 4:2:0 sampling, not chroma_format_idc {sps.chroma_format_idc} (H.264 table 6-1)")
+        raise SpliceError(
+            f"splicing needs 4:2:0 sampling, not chroma_format_idc {sps.chroma_format_idc} (H.264 table 6-1)"
+        )
     if (sps.bit_depth_luma, sps.bit_depth_chroma) != (8, 8):
         depths = f"{sps.bit_depth_luma} bit luma and {sps.bit_depth_chroma} bit chroma"
         raise SpliceError(f"splicing needs 8 bit samples, not {depths} (H.264 7.4.2.1.1)")
     if pps.num_slice_groups > 1:
-        raise SpliceError(f"splicing does not know slice groups; this stream has {pps.num_slice_groups} (H.264 7.4.2.2)")
+        raise SpliceError(
+            f"splicing does not know slice groups; this stream has {pps.num_slice_groups} (H.264 7.4.2.2)"
+        )
 
 
 def splice_picture(access_unit: bytes, planes: Planes, sets: ParameterSets) -> bytes:
     """Return the access unit with all slices of its picture replaced by one slice that holds `planes` exactly.
 
-    access_unit: Annex-B bytes of one coded picture. planes: samples of the whole picture, cropped to the display size.
-    sets: the parameter sets sent up to and including this access unit. The new slice is an I slice of I_PCM
+    access_unit: Annex-B bytes of one coded picture. planes: samples of the whole picture, cropped to the display size or
+    of whole macroblocks; what is cropped away is made up by repeating the edge, and inexact where a later picture
+    predicts from it. sets: the parameter sets sent up to and including this access unit. The new slice is an I slice of I_PCM
     macroblocks without deblocking where the PPS lets a slice say so; frame number, picture order count, reference
     marking and IDR number are those of the slice it replaces (H.264 7.3.3), and all other NAL units stay.
 
@@ -45,10 +50,10 @@ def splice_picture(access_unit: bytes, planes: Planes, sets: ParameterSets) -> b
     if not slices:
         raise SpliceError("the access unit holds no slice to replace")
     header = _first_header(access_unit, slices, sets)
-    sps, pps = sets.of_slice(header)
+    sps, pps = sets.of_slice(header.pps_id)
     check_spliceable(sps, pps)
-    header_byte = access_unit[slices[0].payload]
-    new = START_CODE + bytes([header_byte]) + escape(_slice_rbsp(header, sps, pps, _whole_macroblocks(planes, sps)))
+    nal_header = access_unit[slices[0].payload : slices[0].payload + 1]
+    new = START_CODE + nal_header + escape(_slice_rbsp(header, sps, pps, _whole_macroblocks(planes, sps)))
     pieces = [access_unit[: slices[0].start], new]
     for nal, following in zip(nals, [*nals[1:], None], strict=True):
         if nal.start > slices[0].start and not nal.is_slice:
@@ -106,10 +111,14 @@ def _write_header(bits: BitWriter, header: SliceHeader, sps: Sps, pps: Pps) -> N
 def _whole_macroblocks(planes: Planes, sps: Sps) -> Planes:
     """Return the planes with their edges repeated into what is cropped away (frame cropping, 7.4.2.1.1)."""
     height, width = sps.size
-    if planes.y.shape != (height, width):
-        raise ValueError(f"splice_picture: {planes.y.shape[1]}x{planes.y.shape[0]} samples for a picture of {width}x{height}")
-    left, _, top, _ = sps.crop
     coded_height, coded_width = sps.height_mbs * MB_SIZE, sps.width_mbs * MB_SIZE
+    if planes.y.shape == (coded_height, coded_width):
+        return planes
+    if planes.y.shape != (height, width):
+        raise ValueError(
+            f"splice_picture: {planes.y.shape[1]}x{planes.y.shape[0]} samples for a picture of {width}x{height}"
+        )
+    left, _, top, _ = sps.crop
     padded = []
     for plane, scale in ((planes.y, 1), (planes.u, 2), (planes.v, 2)):
         before = (top // scale, left // scale)

@@ -1,4 +1,4 @@
-"""Sequence and picture parameter sets and slice headers of H.264 (7.3.2.1, 7.3.2.2, 7.3.3), and picture order counts."""
+"""Sequence and picture parameter sets and slice headers of H.264 (7.3.2.1, 7.3.2.2, 7.3.3)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import logging
 from dataclasses import dataclass
 
 from b2scvr.bitstream.bits import BitReader
-from b2scvr.bitstream.nal import NalType, NalUnit, scan, unescape
+from b2scvr.bitstream.nal import NalType, scan, unescape
 from b2scvr.types import MB_SIZE, SpliceError
 
 logger = logging.getLogger(__name__)
 
-MAX_HEADER_BYTES = 2048  # no slice header is longer: 32 references a list, each reordered and weighted, take about 1,100
+MAX_HEADER_BYTES = 2048  # the longest possible slice header takes about 1,100
 _HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})  # 7.3.2.1.1
 _EXTENDED_SAR = 255  # table E-1
 _MAX_MACROBLOCKS = 1 << 18  # more than twice the largest MaxFS of table A-1
@@ -125,22 +125,20 @@ class ParameterSets:
             except SpliceError as error:
                 logger.warning("a parameter set was ignored: %s", error)
 
-    def of_slice(self, header: SliceHeader) -> tuple[Sps, Pps]:
-        """Return the parameter sets that a slice refers to. Raises SpliceError when one is missing."""
-        return self._active(header.pps_id)
-
-    def _active(self, pps_id: int) -> tuple[Sps, Pps]:
+    def of_slice(self, pps_id: int) -> tuple[Sps, Pps]:
+        """Return the parameter sets that a slice with this pic_parameter_set_id uses. Raises SpliceError without them."""
         pps = self.pps.get(pps_id)
         sps = self.sps.get(pps.sps_id) if pps else None
         if pps is None or sps is None:
-            raise SpliceError(f"the slice refers to picture parameter set {pps_id}, which was not received (H.264 7.4.3)")
+            raise SpliceError(f"the slice refers to parameter set {pps_id}, which was not received (H.264 7.4.3)")
         return sps, pps
 
 
 def parse_sps(rbsp: bytes) -> Sps:
     """Return the sequence parameter set in an RBSP (without the NAL header byte). Raises SpliceError on garbage."""
     bits = BitReader(rbsp)
-    profile, constraints, level, set_id = bits.u(8), bits.u(8), bits.u(8), _limited(bits.ue(), 31, "seq_parameter_set_id")
+    profile, constraints, level = bits.u(8), bits.u(8), bits.u(8)
+    set_id = _limited(bits.ue(), 31, "seq_parameter_set_id")
     chroma, separate, depth_luma, depth_chroma = 1, False, 8, 8
     if profile in _HIGH_PROFILES:
         chroma = _limited(bits.ue(), 3, "chroma_format_idc")
@@ -152,7 +150,8 @@ def parse_sps(rbsp: bytes) -> Sps:
             _skip_scaling_matrix(bits, 12 if chroma == 3 else 8)
     log2_max_frame_num = 4 + _limited(bits.ue(), 12, "log2_max_frame_num_minus4")
     poc_type = _limited(bits.ue(), 2, "pic_order_cnt_type")
-    log2_max_poc_lsb, always_zero, non_ref, top_to_bottom, cycle = 0, False, 0, 0, ()
+    log2_max_poc_lsb, always_zero, non_ref, top_to_bottom = 0, False, 0, 0
+    cycle: tuple[int, ...] = ()
     if poc_type == 0:
         log2_max_poc_lsb = 4 + _limited(bits.ue(), 12, "log2_max_pic_order_cnt_lsb_minus4")
     elif poc_type == 1:
@@ -177,7 +176,9 @@ def parse_sps(rbsp: bytes) -> Sps:
         width, height, frame_mbs_only, direct_8x8, crop, matrix, full_range,
     )  # fmt: skip
     if min(sps.size) < 1:
-        raise SpliceError(f"a sequence parameter set crops its pictures to {sps.size[1]}x{sps.size[0]} (H.264 7.4.2.1.1)")
+        raise SpliceError(
+            f"nothing is left of the picture after cropping: {sps.size[1]}x{sps.size[0]} (H.264 7.4.2.1.1)"
+        )
     return sps
 
 
@@ -206,7 +207,7 @@ def parse_pps(rbsp: bytes, sps_by_id: dict[int, Sps]) -> Pps:
     set_id = _limited(bits.ue(), 255, "pic_parameter_set_id")
     sps_id = _limited(bits.ue(), 31, "seq_parameter_set_id")
     if sps_id not in sps_by_id:
-        raise SpliceError(f"picture parameter set {set_id} refers to sequence parameter set {sps_id}, which was not received")
+        raise SpliceError(f"PPS {set_id} refers to SPS {sps_id}, which was not received (H.264 7.4.2.2)")
     sps = sps_by_id[sps_id]
     cabac, bottom_field_order = bits.flag(), bits.flag()
     groups = 1 + _limited(bits.ue(), 7, "num_slice_groups_minus1")
@@ -277,7 +278,7 @@ def parse_slice_header(nal: bytes, sets: ParameterSets) -> SliceHeader:
     bits = BitReader(unescape(nal[1:MAX_HEADER_BYTES]))
     first_mb, slice_type = bits.ue(), _limited(bits.ue(), 9, "slice_type")
     pps_id = _limited(bits.ue(), 255, "pic_parameter_set_id")
-    sps, pps = sets._active(pps_id)
+    sps, pps = sets.of_slice(pps_id)
     _limited(first_mb, sps.width_mbs * sps.height_mbs - 1, "first_mb_in_slice")
     if sps.separate_colour_planes:
         bits.u(2)  # colour_plane_id

@@ -1,0 +1,110 @@
+"""H.264 elementary streams from RGB pictures with x264, in the settings of BSCV (High profile, GOP of 16)."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from b2scvr.types import InputError
+
+_DEFAULT_FPS = 25.0
+_MAX_DENOMINATOR = 1001  # enough for the NTSC rates n * 1000 / 1001
+
+
+def encode_h264(
+    frames: np.ndarray | Iterable[np.ndarray],
+    fps: float = 25.0,
+    crf: float = 23,
+    gop: int = 16,
+    options: dict[str, str] | None = None,
+    crop_odd: bool = False,
+) -> bytes:
+    """Encode RGB pictures, uint8 [T, H, W, 3] or an iterable of [H, W, 3], into an Annex-B byte stream.
+
+    x264's medium preset: High profile, CABAC, 3 reference pictures, B pyramid, weighted prediction; an IDR picture with
+    its SPS and PPS at least every `gop` pictures. One slice a picture and one thread, so the same input always gives the
+    same bytes. `options` are further encoder options by FFmpeg's names ({"coder": "cavlc", "bf": "0", "preset": "fast"}).
+    Decoders take the colours for BT.601, limited range. Raises ValueError for no picture, pictures of unequal size or
+    type, or an odd size, which 4:2:0 cannot hold: with `crop_odd` the last row or column is dropped instead.
+    """
+    pictures = iter(frames)
+    first = next(pictures, None)
+    if first is None:
+        raise ValueError("encode_h264: no picture to encode")
+    first = _fit(first, crop_odd)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="h264") as container:
+        rate = Fraction(fps).limit_denominator(_MAX_DENOMINATOR)
+        stream = container.add_stream("libx264", rate=rate, options=_encoder_options(crf, gop, options))
+        stream.height, stream.width = first.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        container.mux(stream.encode(_frame(first)))
+        for picture in pictures:
+            fitted = _fit(picture, crop_odd)
+            if fitted.shape != first.shape:
+                raise ValueError(f"encode_h264: pictures of {first.shape[:2]} and {fitted.shape[:2]} in one clip")
+            container.mux(stream.encode(_frame(fitted)))
+        container.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
+def encode_video(
+    path: Path,
+    size: tuple[int, int] | None = None,
+    crf: float = 23,
+    gop: int = 16,
+    options: dict[str, str] | None = None,
+) -> bytes:
+    """Encode the first video stream of a file as `encode_h264` does, at its own frame rate; an odd size loses its last line.
+
+    size: (width, height) to scale to; None keeps the native one. Raises InputError for a file without pictures.
+    """
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video or container.streams.video[0].codec_context is None:
+                raise InputError(f"{path}: holds no video stream that can be decoded")
+            stream = container.streams.video[0]
+            stream.thread_type = "SLICE"
+            stream.codec_context.thread_count = 1  # the same pictures everywhere
+            pictures = _decoded(container, stream, size)
+            first = next(pictures, None)
+            if first is None:
+                raise InputError(f"{path}: holds no picture")
+            fps = float(stream.average_rate or stream.guessed_rate or _DEFAULT_FPS)
+            return encode_h264(itertools.chain([first], pictures), fps, crf, gop, options, crop_odd=True)
+    except (av.error.FFmpegError, OSError) as error:
+        raise InputError(f"{path}: not a video that can be read ({error})") from error
+
+
+def _decoded(
+    container: av.container.InputContainer, stream: av.VideoStream, size: tuple[int, int] | None
+) -> Iterator[np.ndarray]:
+    for frame in container.decode(stream):
+        scaled = frame if size is None else frame.reformat(width=size[0], height=size[1])
+        yield scaled.to_ndarray(format="rgb24")
+
+
+def _encoder_options(crf: float, gop: int, options: dict[str, str] | None) -> dict[str, str]:
+    if gop < 1:
+        raise ValueError(f"encode_h264: gop must be at least 1, not {gop}")
+    # libx264 splits pictures into a slice per thread unless both are 1.
+    return {"preset": "medium", "crf": str(crf), "g": str(gop), "threads": "1", "slices": "1", **(options or {})}
+
+
+def _fit(picture: np.ndarray, crop_odd: bool) -> np.ndarray:
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise ValueError(f"encode_h264: expected uint8 [H, W, 3] pictures, got {picture.dtype} {list(picture.shape)}")
+    height, width = picture.shape[:2]
+    if (height % 2 or width % 2) and not crop_odd:
+        raise ValueError(f"encode_h264: 4:2:0 needs an even size, not {width}x{height}; crop_odd=True drops the rest")
+    return picture[: height - height % 2, : width - width % 2]
+
+
+def _frame(picture: np.ndarray) -> av.VideoFrame:
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
