@@ -12,11 +12,23 @@ from pathlib import Path
 
 import numpy as np
 
-from b2scvr.types import Surroundings
+from b2scvr.types import MB_SIZE, Surroundings
 
 SAMPLE_VERSION = 1  # raised whenever the record changes
 VALID_STEPS = 255  # candidate_valid is stored in 1/255
-_STORED_AS = {"motion": np.float16, "evidence": np.float16, "candidate_valid": np.uint8}
+_ON_GRID = {"evidence", "damage_trace", "concealed", "slice_start", "wrong"}  # [..., h, w]
+_WITH_CHANNELS = {"window", "motion", "candidates", "target"}  # [..., H, W, channels]; all other arrays are [..., H, W]
+_STORED_AS = {"motion": np.float16, "evidence": np.float16, "damage_trace": np.float16, "candidate_valid": np.uint8}
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle on the macroblock grid, in macroblocks."""
+
+    top: int
+    left: int
+    rows: int
+    columns: int
 
 
 @dataclass
@@ -62,16 +74,30 @@ def open_record(path: Path) -> np.void:
     return record[0]
 
 
-def load_sample(path: Path) -> TrainingSample:
-    """Return the whole sample at `path`, in the carriers' own types."""
-    record = open_record(path)
-    values = {f.name: _restored(f.name, record[f.name]) for f in fields(Surroundings)}
-    return TrainingSample(
-        surroundings=Surroundings(**values),
-        target=np.array(record["target"]),
-        mask=np.array(record["mask"]),
-        wrong=np.array(record["wrong"]),
-    )
+def load_sample(path: Path, box: Box | None = None) -> TrainingSample:
+    """Return the sample at `path`, or the part of it in `box`, in the carriers' own types.
+
+    Only the box is read from the file. Macroblocks at the edge of the box that pass the picture's edge are cut there.
+    """
+    return read_sample(open_record(path), box)
+
+
+def read_sample(record: np.void, box: Box | None = None) -> TrainingSample:
+    """Return the sample, or the part of it in `box`, of a mapped record (`open_record`)."""
+    cut = {name: _cut(name, record[name], box) for name in record.dtype.names or () if name != "version"}
+    truth = {name: cut.pop(name) for name in ("target", "mask", "wrong")}
+    values = {name: _restored(name, value) for name, value in cut.items()}
+    return TrainingSample(surroundings=Surroundings(**values), **{name: np.array(v) for name, v in truth.items()})
+
+
+def _cut(name: str, array: np.ndarray, box: Box | None) -> np.ndarray:
+    if box is None or np.ndim(array) < 2:
+        return array
+    if name in _ON_GRID:
+        return array[..., box.top : box.top + box.rows, box.left : box.left + box.columns]
+    y = slice(box.top * MB_SIZE, (box.top + box.rows) * MB_SIZE)
+    x = slice(box.left * MB_SIZE, (box.left + box.columns) * MB_SIZE)
+    return array[..., y, x, :] if name in _WITH_CHANNELS else array[..., y, x]
 
 
 def _stored(name: str, value: object) -> np.ndarray:
