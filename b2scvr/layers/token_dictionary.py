@@ -18,7 +18,9 @@ from b2scvr.ops.windows import merge_windows, partition_windows, relative_positi
 INITIAL_SCALE = 0.5  # of ln(M); the learned sharpness of the dictionary attention stays in [0, 1] * ln(M)
 INITIAL_CATEGORY_SCALE = math.log(10.0)
 MAX_CATEGORY_SCALE = math.log(100.0)
-TOKEN_STD = 0.02  # of a learned dictionary at the start
+TOKEN_STD = (
+    1.0  # of a learned dictionary at the start; much smaller, and the keys' bias would make all tokens look alike
+)
 
 
 class TokenDictionaryAttention(nn.Module):
