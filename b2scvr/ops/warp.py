@@ -1,0 +1,58 @@
+"""Backward warping along optical flow. Flow [B, 2, H, W] is (x, y) in pixels of its own grid."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def warp(x: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
+    """Return `x` sampled where `flow` points: out(p) = x(p + flow(p)), bilinear.
+
+    x: [B, C, H, W]; flow: [B, 2, H, W], from the grid of the result into `x`; padding_mode: what lies outside `x`,
+    "zeros" or "border". Zero flow is the identity. Raises ValueError when the sizes differ.
+    """
+    if x.shape[-2:] != flow.shape[-2:] or flow.shape[1] != 2:
+        raise ValueError(f"warp: x {list(x.shape)} and flow {list(flow.shape)} do not belong together")
+    rows, columns = flow.shape[-2:]
+    ys = torch.arange(rows, device=flow.device, dtype=flow.dtype).view(rows, 1)
+    xs = torch.arange(columns, device=flow.device, dtype=flow.dtype)
+    return sample(x, xs + flow[:, 0], ys + flow[:, 1], padding_mode)
+
+
+def sample(x: Tensor, xs: Tensor, ys: Tensor, padding_mode: str = "zeros") -> Tensor:
+    """Return `x` [B, C, H, W] at the pixel positions xs, ys [B, h, w] as [B, C, h, w], bilinear."""
+    height, width = x.shape[-2:]
+    scale_x, scale_y = 2 / max(width - 1, 1), 2 / max(height - 1, 1)
+    grid = torch.stack((xs * scale_x - 1, ys * scale_y - 1), dim=-1)
+    # Half precision cannot hold positions: sampling is done in the precision of the positions.
+    return F.grid_sample(x.to(grid.dtype), grid, "bilinear", padding_mode, align_corners=True).to(x.dtype)
+
+
+def downscale_flow(flow: Tensor, factor: int) -> Tensor:
+    """Return `flow` [B, 2, H, W] on a grid `factor` times coarser, in pixels of that grid.
+
+    H and W must be multiples of `factor`. Averages each cell, and divides the values because the pixels grow.
+    """
+    return F.avg_pool2d(flow, factor) / factor
+
+
+class AnchoredMotion:
+    """Flow between any two pictures of a window, from the motion of one of them into all.
+
+    motion: [B, N, 2, H, W], picture `current` -> picture n, pixels of its own grid. From `current` the flow is exact.
+    Between two others i -> j the flow is motion_j - motion_i carried to the grid of i: at q = p + motion_i(p) it is
+    (motion_j - motion_i)(p), and p is taken as q - motion_i(q), which is exact where motion_i is locally constant.
+    """
+
+    def __init__(self, motion: Tensor, current: int) -> None:
+        self.motion = motion
+        self.current = current
+
+    def __call__(self, source: int, target: int) -> Tensor:
+        """Return the flow [B, 2, H, W] from picture `source` to picture `target`."""
+        if source == self.current:
+            return self.motion[:, target]
+        to_source = self.motion[:, source]
+        return warp(self.motion[:, target] - to_source, -to_source, "border")
