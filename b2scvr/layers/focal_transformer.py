@@ -1,0 +1,177 @@
+"""Temporal focal transformer (Li et al., E2FGVI, 2022, section 3.3; Yang et al., Focal Transformer, 2021).
+
+Legend: B batch, Q pictures asked for, M other pictures, rows x columns tokens a picture, dim channels of a token.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from b2scvr.layers.patch_embedding import SoftComposition, SoftSplit
+from b2scvr.ops.padding import pad_to_multiple
+from b2scvr.ops.patches import PatchGrid
+from b2scvr.ops.windows import gather_index, merge_windows, partition_windows, rolled_positions
+
+DISTANCE_UNIT = 8.0  # pictures; half a GOP of 16 becomes 1
+
+
+class FocalWindowAttention(nn.Module):
+    """Attention of each window to itself, to its rim, and to pooled windows around it, over all pictures.
+
+    Keys of a window, from each picture: its own tokens, the tokens that four diagonal shifts of the window add, and
+    one pooled token of each window of the focal neighbourhood. Fine and pooled tokens share their projections.
+
+    wrap: the rim at a border comes from the other side of the picture (the published roll) instead of being left out.
+    """
+
+    def __init__(
+        self,
+        dim: int = 512,
+        heads: int = 4,
+        window: tuple[int, int] = (5, 9),
+        expand: tuple[int, int] = (2, 4),
+        focal_window: tuple[int, int] = (5, 9),
+        wrap: bool = False,
+    ) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"dim {dim} does not split into {heads} heads")
+        self.heads = heads
+        self.window = window
+        self.wrap = wrap
+        self.fine_positions = rolled_positions(window, expand)
+        self.pooled_positions = [
+            (row - focal_window[0] // 2, column - focal_window[1] // 2)
+            for row in range(focal_window[0])
+            for column in range(focal_window[1])
+        ]
+        self.pool = nn.Linear(window[0] * window[1], 1)
+        nn.init.constant_(self.pool.weight, 1 / (window[0] * window[1]))  # starts as the mean
+        nn.init.zeros_(self.pool.bias)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, query: Tensor, context: Tensor) -> Tensor:
+        """query: [B, Q, rows, columns, dim]; context: [B, M, rows, columns, dim], the keys. Returns as query."""
+        batch, asked, height, width, dim = query.shape
+        padded = pad_to_multiple(query.flatten(0, 1).permute(0, 3, 1, 2), self.window, "zeros").permute(0, 2, 3, 1)
+        windows = partition_windows(F.linear(padded, self.qkv.weight[:dim], self.qkv.bias[:dim]), self.window)
+        count, length = windows.shape[1:3]
+        q = windows.reshape(batch, asked, count, length, self.heads, -1).permute(0, 2, 4, 1, 3, 5)
+        q = q.reshape(batch * count, self.heads, asked * length, -1)
+
+        k, v, valid = self._keys_and_values(context)
+        blocked = torch.zeros(valid.shape, dtype=q.dtype, device=q.device).masked_fill(~valid, float("-inf"))
+        blocked = blocked.repeat(batch, context.shape[1])[:, None, None]  # [B * windows, 1, 1, M * keys]
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=blocked.expand(-1, 1, q.shape[2], -1))
+
+        out = out.reshape(batch, count, self.heads, asked, length, -1).permute(0, 3, 1, 4, 2, 5)
+        out = merge_windows(out.reshape(batch * asked, count, length, dim), self.window, (*padded.shape[1:3],))
+        return self.proj(out[:, :height, :width]).reshape(batch, asked, height, width, dim)
+
+    def _keys_and_values(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return keys and values [B * windows, heads, M * keys, dim / heads] and which are valid, bool [windows, keys]."""
+        batch, pictures, height, width, dim = context.shape
+        grid = (-(-height // self.window[0]), -(-width // self.window[1]))
+        pooled = self._pooled(context)
+        fine_index, fine_valid = gather_index((height, width), self.window, self.fine_positions, self.wrap)
+        pooled_index, pooled_valid = gather_index(grid, (1, 1), self.pooled_positions)
+        index = torch.cat((fine_index, pooled_index + height * width), 1).to(context.device)
+        valid = torch.cat((fine_valid, pooled_valid), 1).to(context.device)
+
+        tokens = torch.cat((context.flatten(2, 3), pooled), 2)
+        kv = F.linear(tokens, self.qkv.weight[dim:], self.qkv.bias[dim:])
+        kv = kv.index_select(2, index.flatten()).reshape(batch, pictures, *index.shape, 2, self.heads, -1)
+        k, v = kv.permute(4, 0, 2, 5, 1, 3, 6).reshape(2, batch * len(index), self.heads, -1, dim // self.heads)
+        return k, v, valid
+
+    def _pooled(self, context: Tensor) -> Tensor:
+        """Return one token a window: [B, M, rows, columns, dim] -> [B, M, windows, dim]."""
+        x = pad_to_multiple(context.flatten(0, 1).permute(0, 3, 1, 2), self.window, "replicate").permute(0, 2, 3, 1)
+        pooled = self.pool(partition_windows(x, self.window).transpose(2, 3)).squeeze(-1)
+        return pooled.reshape(context.shape[0], context.shape[1], -1, context.shape[-1])
+
+
+class FusionFeedForward(nn.Module):
+    """F3N: an MLP whose hidden tokens meet in the overlaps of their patches (FuseFormer, 2021)."""
+
+    def __init__(self, dim: int, channels: int, grid: PatchGrid) -> None:
+        super().__init__()
+        self.grid = grid
+        self.conv1 = nn.Linear(dim, channels * grid.kernel**2)
+        self.conv2 = nn.Linear(channels * grid.kernel**2, dim)
+
+    def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+        """tokens: [B, rows, columns, dim], patches of a map of `size` (h, w). Returns as tokens."""
+        patches = self.conv1(tokens.flatten(1, 2))
+        patches = self.grid.unfold(self.grid.fold_mean(patches, size))
+        return self.conv2(F.gelu(patches)).reshape(tokens.shape)
+
+
+class TemporalFocalBlock(nn.Module):
+    """x + focal window attention, then + F3N, both behind a layer norm.
+
+    The pictures asked for are updated, the others are looked at. ffn_channels: channels of F3N's hidden map (40 in the
+    published size); the rest as in FocalWindowAttention.
+    """
+
+    def __init__(
+        self,
+        dim: int = 512,
+        heads: int = 4,
+        window: tuple[int, int] = (5, 9),
+        expand: tuple[int, int] = (2, 4),
+        focal_window: tuple[int, int] = (5, 9),
+        ffn_channels: int = 40,
+        grid: PatchGrid | None = None,
+        wrap: bool = False,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = FocalWindowAttention(dim, heads, window, expand, focal_window, wrap)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = FusionFeedForward(dim, ffn_channels, grid or PatchGrid())
+
+    def forward(self, query: Tensor, others: Tensor | None, size: tuple[int, int]) -> Tensor:
+        """query: [B, Q, rows, columns, dim]; others: [B, M, rows, columns, dim] or None; size: (h, w) of the map."""
+        normed = self.norm1(query)
+        context = normed if others is None else torch.cat((normed, self.norm1(others)), 1)
+        x = query + self.attn(normed, context)
+        return x + self.mlp(self.norm2(x).flatten(0, 1), size).reshape(x.shape)
+
+
+class TemporalFocalTransformer(nn.Module):
+    """One picture's feature map -> the same after looking at the other pictures of its window.
+
+        soft split -> tokens (+ a linear embedding of how far away the picture is) -> blocks -> soft composition, + input
+
+    dim: channels of a token; depth: blocks; time_embedding: tell the blocks each other picture's distance (not in the
+    published network); the rest as in TemporalFocalBlock. Sizes of the patches as published.
+    """
+
+    def __init__(
+        self, channels: int = 128, dim: int = 512, depth: int = 8, time_embedding: bool = True, **block: Any
+    ) -> None:
+        super().__init__()
+        grid = PatchGrid()
+        self.split = SoftSplit(channels, dim, grid)
+        self.time = nn.Linear(2, dim) if time_embedding else None
+        self.blocks = nn.ModuleList(TemporalFocalBlock(dim, grid=grid, **block) for _ in range(depth))
+        self.compose = SoftComposition(channels, dim, grid)
+
+    def forward(self, feature: Tensor, others: Tensor, distance: Tensor) -> Tensor:
+        """feature: [B, C, h, w]; others: [B, M, C, h, w], M may be 0; distance: [B, M, 1] pictures. Returns as feature."""
+        size = (feature.shape[-2], feature.shape[-1])
+        batch, pictures = others.shape[:2]
+        tokens = self.split(torch.cat((feature[:, None], others), 1).flatten(0, 1)).unflatten(0, (batch, pictures + 1))
+        query, context = tokens[:, :1], tokens[:, 1:]
+        if self.time is not None:
+            when = torch.cat((distance, distance.abs()), -1) / DISTANCE_UNIT
+            context = context + self.time(when)[:, :, None, None]
+        for block in self.blocks:
+            query = block(query, context if pictures else None, size)
+        return feature + self.compose(query[:, 0], size)
