@@ -1,0 +1,86 @@
+"""The classical guesses of the damaged picture: how the network reads them, and how it blends them into its answer.
+
+Legend: K candidates (0 = the decoder's own picture, the last = the best classical fill), C feature channels, S channels
+of the half-resolution skip.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from b2scvr.types import MB_SIZE
+
+LEAK = 0.2
+STRIDE = 4  # pixels a cell of the feature grid
+
+
+class CandidateStem(nn.Module):
+    """Candidates, their validity, their difference to the fill, the mask and the codec evidence -> features.
+
+    [candidates | valid | |candidate - fill| | mask] -> 2x2 conv of stride 2 -> 3x3 conv -> skip (half size)
+    skip -> 3x3 conv of stride 2, plus evidence through a 3x3 conv on its macroblock grid -> feature (quarter size)
+    """
+
+    def __init__(self, num_candidates: int, evidence_channels: int, skip_channels: int, channels: int) -> None:
+        super().__init__()
+        planes = 3 * num_candidates + num_candidates + (num_candidates - 1) + 1
+        self.mix = nn.Conv2d(planes, skip_channels, 2, 2)
+        self.refine = nn.Conv2d(skip_channels, skip_channels, 3, padding=1)
+        self.reduce = nn.Conv2d(skip_channels, channels, 3, 2, 1)
+        self.evidence = nn.Conv2d(evidence_channels, channels, 3, padding=1)
+        self.combine = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, candidates: Tensor, valid: Tensor, mask: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor]:
+        """candidates: [B, K, 3, H, W] in [-1, 1]; valid: [B, K, H, W]; mask: [B, 1, H, W]; evidence: [B, E, h, w].
+
+        H and W are multiples of 4; evidence is on the macroblock grid. Returns the skip [B, S, H / 2, W / 2] and the
+        feature [B, C, H / 4, W / 4].
+        """
+        difference = (candidates[:, :-1] - candidates[:, -1:]).abs().mean(2)
+        planes = torch.cat((candidates.flatten(1, 2), valid, difference, mask), 1)
+        skip = F.leaky_relu(self.mix(planes), LEAK, inplace=True).contiguous(memory_format=torch.channels_last)
+        skip = F.leaky_relu(self.refine(skip), LEAK, inplace=True)
+        size = (planes.shape[-2] // STRIDE, planes.shape[-1] // STRIDE)
+        told = F.interpolate(self.evidence(evidence), scale_factor=MB_SIZE // STRIDE, mode="nearest")
+        feature = F.leaky_relu(self.reduce(skip) + told[..., : size[0], : size[1]], LEAK, inplace=True)
+        return skip, self.combine(feature)
+
+
+class BlendHead(nn.Module):
+    """Feature and skip -> weights of the candidates and a residual, at full resolution.
+
+        feature -> conv to 2x2 sub-cells -> [. | skip] -> conv -> conv to 2x2 pixels -> K logits, 3 residual channels
+        weights = softmax(logits),  residual = tanh(.)
+
+    Starts at the fill: its logit's bias gives it the weight `fill_weight`, and what the last layer adds is small.
+    """
+
+    def __init__(
+        self, num_candidates: int, channels: int, skip_channels: int, width: int, fill_weight: float = 0.95
+    ) -> None:
+        super().__init__()
+        if not 0 < fill_weight < 1:
+            raise ValueError(f"fill_weight must be in (0, 1), got {fill_weight}")
+        self.num_candidates = num_candidates
+        self.expand = nn.Conv2d(channels, 4 * width, 3, padding=1)
+        self.merge = nn.Conv2d(width + skip_channels, width, 3, padding=1)
+        self.head = nn.Conv2d(width, 4 * (num_candidates + 3), 3, padding=1)
+        nn.init.normal_(self.head.weight, std=1e-3)
+        bias = self.head.get_parameter("bias")
+        nn.init.zeros_(bias)
+        if num_candidates > 1:
+            last = slice(4 * (num_candidates - 1), 4 * num_candidates)  # the fill's logit in its four sub-pixels
+            odds = (num_candidates - 1) * fill_weight / (1 - fill_weight)
+            nn.init.constant_(bias[last], math.log(odds))
+
+    def forward(self, feature: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
+        """feature: [B, C, h, w]; skip: [B, S, 2h, 2w]. Returns weights [B, K, 4h, 4w] and residual [B, 3, 4h, 4w]."""
+        x = F.leaky_relu(F.pixel_shuffle(self.expand(feature), 2), LEAK, inplace=True)
+        x = F.leaky_relu(self.merge(torch.cat((x, skip), 1)), LEAK, inplace=True)
+        out = F.pixel_shuffle(self.head(x), 2)
+        logits, residual = out.split((self.num_candidates, 3), 1)
+        return logits.softmax(1), torch.tanh(residual)

@@ -1,0 +1,117 @@
+"""Hierarchical augmentation, feature completion, experts, stem and head on their own."""
+
+import pytest
+import torch
+
+from b2scvr.backbones.conv_trunk import ConvTrunk
+from b2scvr.cfc.augmentation import HierarchicalAugmentation, MaskedCrossAttention
+from b2scvr.cfc.candidates import BlendHead, CandidateStem
+from b2scvr.cfc.completion import FeatureCompletion
+from b2scvr.cfc.experts import ChannelAttention, MixtureOfResidualExperts
+
+EXPERTS = dict(blocks=1, depth=2, num_tokens=4)
+
+
+def test_outside_the_mask_attention_adds_nothing():
+    attention = MaskedCrossAttention(8, 6, heads=2, reduction=1)
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 4:] = 1
+    out = attention(torch.randn(1, 8, 8, 8), torch.randn(1, 6, 8, 8), mask)
+    assert out[..., :4].abs().max() == 0
+    assert out[..., 4:].abs().min() > 0
+
+
+def test_equal_context_gives_its_own_value():
+    attention = MaskedCrossAttention(4, 4, heads=2, reduction=2)
+    with torch.no_grad():
+        for layer in (attention.v_proj, attention.out_proj):
+            layer.weight.copy_(torch.eye(4)[:, :, None, None])
+            layer.bias.zero_()
+    context = torch.rand(1, 4, 1, 1).expand(1, 4, 3, 5)
+    out = attention(torch.randn(1, 4, 6, 10), context, torch.ones(1, 1, 24, 40))
+    torch.testing.assert_close(out, context[..., :1, :1].expand(1, 4, 6, 10))
+
+
+@pytest.mark.parametrize("size", [(9, 13), (1, 1)])
+def test_augmentation_of_any_size_learns_everywhere(size):
+    trunk = ConvTrunk((4, 6, 8))
+    augment = HierarchicalAugmentation(8, trunk.channels, (8, 8, 12), (2, 2, 2), heads=2)
+    picture = torch.rand(2, 3, size[0] * 4, size[1] * 4)
+    x = torch.randn(2, 8, *size)
+    maps = trunk(picture)
+    out = augment(x, maps, torch.ones(2, 1, size[0] * 4, size[1] * 4))
+    assert out.shape == x.shape
+    if size == (9, 13):
+        out.square().sum().backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in (*augment.parameters(), *trunk.parameters()))
+
+
+def test_levels_must_match():
+    with pytest.raises(ValueError, match="levels differ"):
+        HierarchicalAugmentation(8, (4, 8), (8, 8, 8), (1, 1, 1))
+
+
+def test_completion_is_not_shifted():
+    """One changed cell changes its own place and not the far corners, in a map that no window divides."""
+    torch.manual_seed(0)
+    completion = FeatureCompletion(4, depths=(1,), heads=2, window=4, mlp_ratio=2)
+    x, y = torch.randn(2, 1, 4, 11, 14)
+    changed = x.clone()
+    changed[0, 0, 5, 5] += 1
+    difference = (completion(x, y) - completion(changed, y)).abs().sum(1)[0]
+    assert difference[5, 5] == difference.max()
+    assert difference[:1].max() < 1e-5
+    assert difference[-1:].max() < 1e-5
+
+
+@pytest.mark.parametrize("gate", ["embedding", "linear", "none"])
+def test_gate_sums_to_one(gate):
+    mixture = MixtureOfResidualExperts(8, 6, num_experts=3, gate=gate, **EXPERTS)
+    out, weights = mixture(torch.randn(2, 8, 6, 7), torch.randn(2, 6))
+    assert out.shape == (2, 8, 6, 7)
+    torch.testing.assert_close(weights.sum(1), torch.ones(2))
+    if gate == "none":
+        torch.testing.assert_close(weights, torch.full((2, 3), 1 / 3))
+
+
+def test_silent_experts_leave_the_feature_as_it_is():
+    mixture = MixtureOfResidualExperts(8, 6, **EXPERTS)
+    for expert in mixture.experts:
+        torch.nn.init.zeros_(expert.conv_after_body.weight)
+        torch.nn.init.zeros_(expert.conv_after_body.bias)
+    x = torch.randn(1, 8, 6, 7)
+    torch.testing.assert_close(mixture(x, torch.randn(1, 6))[0], x)
+
+
+def test_channel_attention_stays_inside_a_picture():
+    attention = ChannelAttention(8, 6)
+    x, condition = torch.randn(3, 8, 4, 4), torch.randn(3, 6)
+    torch.testing.assert_close(attention(x[1:2], condition[1:2]), attention(x, condition)[1:2])
+
+
+def test_nonsense_is_refused():
+    with pytest.raises(ValueError, match="gate must be one of"):
+        MixtureOfResidualExperts(8, 6, gate="hard")
+    with pytest.raises(ValueError, match="at least one expert"):
+        MixtureOfResidualExperts(8, 6, num_experts=0)
+    with pytest.raises(ValueError, match="needs an image embedding"):
+        MixtureOfResidualExperts(8, 6, **EXPERTS)(torch.randn(1, 8, 4, 4), None)
+    with pytest.raises(ValueError, match="fill_weight"):
+        BlendHead(3, 8, 4, 4, fill_weight=1)
+
+
+def test_stem_has_both_resolutions():
+    stem = CandidateStem(3, 5, 4, 6)
+    candidates = torch.rand(2, 3, 3, 20, 24)
+    skip, feature = stem(candidates, torch.ones(2, 3, 20, 24), torch.ones(2, 1, 20, 24), torch.rand(2, 5, 2, 2))
+    assert skip.shape == (2, 4, 10, 12)
+    assert feature.shape == (2, 6, 5, 6)
+
+
+def test_head_starts_at_the_weight_of_the_fill():
+    head = BlendHead(4, 8, 4, 6, fill_weight=0.9)
+    torch.nn.init.zeros_(head.head.weight)
+    weights, residual = head(torch.randn(1, 8, 3, 5), torch.randn(1, 4, 6, 10))
+    assert weights.shape == (1, 4, 12, 20)
+    torch.testing.assert_close(weights[:, -1], torch.full((1, 12, 20), 0.9))
+    assert residual.abs().max() == 0
