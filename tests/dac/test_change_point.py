@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ def _enumerate(logits, starts, concealed, temperature):
     length = len(logits)
     out = [0.0] * length
     bounds = [*sorted({0, *starts}), length]
-    for first, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, end in pairwise(bounds):
         known = [i for i in range(first, end) if i in concealed]
         allowed = list(range(first, min([*known, end - 1]) + 1))
         weight = {k: math.exp(sum(logits[k:end]) / temperature) for k in allowed}

@@ -1,0 +1,33 @@
+"""The small detector: all parts of the full one, sized to train on a CPU."""
+
+dac = dict(
+    type="Detector",
+    evidence=("mode", "qp", "concealed", "trace", "mv"),
+    use_fill=True,
+    sam=dict(
+        image_size=256,
+        embed_dim=24,
+        stages=(1, 1, 2, 1),
+        window_spec=(8, 4, 16, 8),
+        global_att_blocks=(3,),
+        background_size=(7, 7),
+        d_model=64,
+        memory_dim=32,
+        memory_layers=1,
+        memory_hidden=256,
+        num_memories=1,
+        num_heads=4,
+        decoder_hidden=256,
+        num_mask_tokens=1,
+        dropout=0.0,
+        layer_scale=0.1,
+    ),
+    tokens=dict(num_degradation=16, mode_grid=(2, 3), embedder=dict(widths=(16, 32), grid=(4, 6))),
+    neck=dict(blocks=1, depth=2, window=8, category_size=64),
+    comparison_width=16,
+    quarter_dim=32,
+    macroblock_dim=64,
+    dense_dim=32,
+    dilations=(1, 2, 4),
+    temperature=4.0,
+)
