@@ -100,6 +100,10 @@ class PairDataset(Dataset[Batch]):
             sample = augment.recolour(rng, sample)
         return _tensors(sample, mask)
 
+    def batch_of_one(self, entry: int) -> Batch:
+        """Return one sample as a batch, always the same one: for validation."""
+        return collate([self[Draw(step=0, slot=entry, entry=entry)]])
+
     def size_key(self, entry: int) -> tuple[int, ...]:
         """Samples of one batch must agree in this."""
         chosen = self.entries[entry]

@@ -1,0 +1,100 @@
+"""The two stages of training: which tensors a network is given, what it loses, how it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from b2scvr.dac.decoder import mask_at_pixels
+from b2scvr.data.dataset import Batch
+from b2scvr.fill.surroundings import BEFORE
+from b2scvr.losses.detection import detection_losses
+from b2scvr.losses.recovery import recovery_losses
+from b2scvr.types import MB_SIZE
+
+RECOVER_INPUTS = ("window", "candidates", "candidate_valid", "mask", "motion", "distance", "evidence")
+MAX_PSNR_DB = 100.0
+WRONG = 0.5  # probability from which a pixel or macroblock counts as found
+
+
+class Stage(Protocol):
+    """What the trainer needs to know of a stage."""
+
+    score: str  # the entry of `judge` by which the best weights are chosen; higher is better
+
+    def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return the weighted terms by name; their sum is the loss."""
+        ...
+
+    def judge(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return scalars that are averaged over the validation samples; a batch holds one."""
+        ...
+
+
+class DetectStage:
+    """Trains the detection network. loss: arguments of `detection_losses`."""
+
+    score = "iou"
+
+    def __init__(self, loss: Mapping[str, float] | None = None) -> None:
+        self.loss = dict(loss or {})
+
+    def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """See Stage."""
+        output = network(**self._inputs(batch))
+        truth = {name: batch[name] > 0 for name in ("wrong", "concealed", "slice_start", "broken")}
+        return detection_losses(output, batch["visible"], **truth, **self.loss)
+
+    def judge(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return IoU of the visible mask, and of the macroblocks with the truth's suffix."""
+        output = network(**self._inputs(batch))
+        height, width = batch["visible"].shape[-2:]
+        found = mask_at_pixels(output.mask_logits.float(), (height, width)) > 0
+        truth = batch["mask"][:, 0, ::MB_SIZE, ::MB_SIZE] >= WRONG
+        return {
+            "iou": _iou(found, batch["visible"] > 0),
+            "macroblock_iou": _iou(output.macroblock_probability >= WRONG, truth),
+        }
+
+    def _inputs(self, batch: Batch) -> dict[str, object]:
+        flags = {name: batch[name] > 0 for name in ("concealed", "slice_start", "broken")}
+        fill = batch["candidates"][:, -1]
+        return {"window": batch["window"], "current": BEFORE, "fill": fill, "evidence": batch["evidence"], **flags}
+
+
+class RecoverStage:
+    """Trains the recovery network. loss: arguments of `recovery_losses`."""
+
+    score = "psnr_restored"
+
+    def __init__(self, loss: Mapping[str, float] | None = None) -> None:
+        self.loss = dict(loss or {})
+
+    def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """See Stage."""
+        output = network(current=BEFORE, **{name: batch[name] for name in RECOVER_INPUTS})
+        return recovery_losses(output, batch["target"], batch["mask"], **self.loss)
+
+    def judge(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return the PSNR (dB, RGB, whole picture) as decoded, with the classical fill in the mask, and as restored."""
+        output = network(current=BEFORE, **{name: batch[name] for name in RECOVER_INPUTS})
+        decoded, fill = batch["candidates"][:, 0], batch["candidates"][:, -1]
+        filled = decoded + (fill - decoded) * batch["mask"]
+        pictures = {"decoded": decoded, "fill": filled, "restored": output.restored.float().clamp(0, 1)}
+        return {f"psnr_{name}": _psnr(picture, batch["target"]) for name, picture in pictures.items()}
+
+
+STAGES: dict[str, type[DetectStage] | type[RecoverStage]] = {"detect": DetectStage, "recover": RecoverStage}
+
+
+def _psnr(picture: Tensor, target: Tensor) -> Tensor:
+    error = (picture - target).square().mean()
+    return (-10 * torch.log10(error)).clamp(max=MAX_PSNR_DB)
+
+
+def _iou(found: Tensor, truth: Tensor) -> Tensor:
+    union = (found | truth).sum()
+    return torch.where(union > 0, (found & truth).sum() / union.clamp(min=1), torch.ones((), device=union.device))

@@ -1,0 +1,125 @@
+"""A training run: the stages of a config one after the other, resumed where they stopped, their weights exported."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from b2scvr.checkpoints.load import save_weights
+from b2scvr.config import Config
+from b2scvr.data.dataset import PairDataset, whole
+from b2scvr.engine.checkpoint import list_checkpoints
+from b2scvr.engine.run_record import commit
+from b2scvr.engine.runtime import Runtime
+from b2scvr.engine.settings import STAGE_PARTS, StageSettings, TrainSettings, read_settings
+from b2scvr.engine.stages import STAGES
+from b2scvr.engine.trainer import Trainer
+from b2scvr.registry import MODELS
+
+logger = logging.getLogger(__name__)
+
+
+def train(
+    config: Config,
+    work_dir: str | None = None,
+    resume: str | None = None,
+    stage: str | None = None,
+    data: str | None = None,
+    device: str = "auto",
+) -> bool:
+    """Train the stages of `config` and return whether all are finished (False: the minutes ran out).
+
+    work_dir, data: instead of the config's. resume: "auto" (the last checkpoint of each stage in the work folder, if there
+    is one) or the path of a checkpoint of `stage`. stage: only this one. device: "auto" or "cpu".
+
+    All that can be wrong with the config or the data is found before any training: ValueError for keys and values,
+    InputError for the data, FileNotFoundError for a checkpoint.
+    """
+    run, stages = read_settings(config)
+    run = replace(run, work_dir=work_dir or run.work_dir, data=data or run.data)
+    chosen = _choose(stages, stage, resume)
+    runtime = Runtime(run.precision, device)
+    if not torch.cuda.is_available() or device == "cpu":
+        torch.set_num_threads(max(1, torch.get_num_threads() - run.workers))
+    trainers = {name: _make_trainer(config, name, settings, run, runtime) for name, settings in chosen.items()}
+    sets = {name: _make_data(run, settings) for name, settings in chosen.items()}
+    for name, trainer in trainers.items():
+        _resume(trainer, resume)
+        logger.info(
+            "%s: %d samples, from step %d of %d", name, len(sets[name][0]), trainer.step, trainer.settings.steps
+        )
+    if runtime.is_main:
+        _write_record(config, run)
+    deadline = None if run.max_minutes is None else time.monotonic() + 60 * run.max_minutes
+    for name, trainer in trainers.items():
+        finished = trainer.step >= trainer.settings.steps or trainer.fit(*sets[name], deadline)
+        if runtime.is_main and run.export:
+            export(trainer, Path(run.export))
+        if not finished:
+            logger.info("%s: out of time after step %d; --resume auto goes on", name, trainer.step)
+            return False
+    return True
+
+
+def export(trainer: Trainer, path: Path) -> None:
+    """Write the averaged weights of a stage into the file of weights at `path`; the other networks in it stay."""
+    notes = {
+        f"{trainer.part}_steps": str(trainer.step),
+        f"{trainer.part}_seed": str(trainer.run.seed),
+        f"{trainer.part}_minutes": f"{trainer.minutes:.1f}",
+        f"{trainer.part}_commit": commit() or "unknown",
+    }
+    save_weights(path, {trainer.part: trainer.average.network.state_dict()}, notes)
+    logger.info("%s: averaged weights of step %d written to %s", trainer.tag, trainer.step, path)
+
+
+def _choose(stages: dict[str, StageSettings], stage: str | None, resume: str | None) -> dict[str, StageSettings]:
+    if stage is not None and stage not in stages:
+        raise ValueError(f"the config has no stage {stage!r}; it has {', '.join(stages)}")
+    chosen = {name: settings for name, settings in stages.items() if stage in (None, name)}
+    if resume not in (None, "auto") and len(chosen) > 1:
+        raise ValueError("a checkpoint belongs to one stage: say which with --stage, or use --resume auto")
+    return chosen
+
+
+def _make_trainer(config: Config, name: str, settings: StageSettings, run: TrainSettings, runtime: Runtime) -> Trainer:
+    part = STAGE_PARTS[name]
+    torch.manual_seed(run.seed)
+    network = MODELS.build(config[part])
+    if not isinstance(network, torch.nn.Module):
+        raise ValueError(f"{part}={config[part]['type']} is a classical method: there is nothing to train")
+    trained_as = {part: config[part], "stage": asdict(settings), "seed": run.seed, "precision": run.precision}
+    fingerprint = json.dumps(trained_as, sort_keys=True, default=list)
+    folder = Path(run.work_dir) / name
+    return Trainer(network, STAGES[name](settings.loss), settings, run, runtime, folder, fingerprint, part, name)
+
+
+def _make_data(run: TrainSettings, settings: StageSettings) -> tuple[PairDataset, PairDataset | None]:
+    data = PairDataset(run.data, settings.view, run.seed)
+    return data, PairDataset(run.validation, whole(settings.view), run.seed) if run.validation else None
+
+
+def _resume(trainer: Trainer, resume: str | None) -> None:
+    found = list_checkpoints(trainer.folder)
+    if resume == "auto":
+        if found:
+            trainer.resume(found[-1])
+    elif resume is not None:
+        trainer.resume(Path(resume))
+    elif found:
+        raise ValueError(
+            f"{trainer.folder} holds a run already; go on with --resume auto, or choose another --work-dir"
+        )
+
+
+def _write_record(config: Config, run: TrainSettings) -> None:
+    folder = Path(run.work_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    config.dump(str(folder / "config.py"))
+    record = {"train": asdict(run), "commit": commit(), "torch": torch.__version__}
+    (folder / "train.json").write_text(json.dumps(record, indent=1))
