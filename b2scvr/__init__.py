@@ -41,15 +41,15 @@ def recover(
     or "cuda[:N]". Raises b2scvr.types.InputError for an input that cannot be read, FileNotFoundError for a missing
     config or checkpoint.
     """
+    import dataclasses
+
     from b2scvr.bitstream.reader import CodedClip, read_coded
     from b2scvr.pipeline import Recoverer
     from b2scvr.types import ParsedClip
 
-    mode = "auto"
-    if isinstance(path_or_clip, str | Path):
-        coded = read_coded(path_or_clip)
-    elif isinstance(path_or_clip, ParsedClip):
-        coded, mode = CodedClip(path_or_clip, []), "frames"
-    else:
-        coded = path_or_clip
-    return Recoverer(config, checkpoint=checkpoint, device=device, mode=mode).recover(coded)
+    if isinstance(path_or_clip, ParsedClip):
+        recoverer = Recoverer(config, checkpoint=checkpoint, device=device, mode="frames")
+        recovered = recoverer.recover(CodedClip(path_or_clip, access_units=[]))
+        return dataclasses.replace(recovered, repaired=None)  # there was no stream to repair
+    coded = read_coded(path_or_clip) if isinstance(path_or_clip, str | Path) else path_or_clip
+    return Recoverer(config, checkpoint=checkpoint, device=device).recover(coded)

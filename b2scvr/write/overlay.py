@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-COLOUR = (255, 64, 48)  # RGB; stands out from most footage
+COLOUR = (255, 0, 200)  # RGB, magenta: rare in footage
 OPACITY = 0.45
 EDGE_PX = 1
 

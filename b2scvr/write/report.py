@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from b2scvr.types import AccessUnitStatus, PictureType
+from b2scvr.types import PictureType
 from b2scvr.write.overlay import overlay_mask
 
 BUDGET_BYTES = 12_000_000  # of embedded pictures; a browser opens it at once, a mail carries it
@@ -45,19 +45,19 @@ def write_report(path: Path, report: Report, budget_bytes: int = BUDGET_BYTES) -
     shown, width, quality = _choose(report, budget_bytes)
     images = _Images(width, quality)
     pictures = [[images.add(view) for view in _views(report, index)] for index in shown]
-    troubled = np.flatnonzero(report.status != AccessUnitStatus.INTACT)
+    masked = [round(float(np.count_nonzero(mask) / mask.size), 4) for mask in report.masks]
     data = {
         "images": images.encoded,
         "pictures": pictures,
         "shown": shown,
         "status": report.status.tolist(),
         "types": [TYPE_NAMES.get(PictureType(int(kind)), "?") for kind in report.picture_type],
-        "masked": [round(float(np.count_nonzero(mask) / mask.size), 4) for mask in report.masks],
+        "masked": masked,
         "restored": list(report.restored),
         "repaired": report.recovered is not None,
         "fps": report.fps if report.fps > 0 else 25.0,
         "psnr": report.psnr,
-        "first": int(troubled[0]) if troubled.size else 0,
+        "first": int(np.argmax(masked)),  # opens at the worst picture
     }
     notes = list(report.notes)
     if len(shown) < len(report.decoded):

@@ -1,0 +1,46 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from b2scvr.bitstream import cache, reader
+from b2scvr.types import InputError, array_fields
+
+
+@pytest.fixture(scope="module")
+def clip(damaged_stream):
+    return reader.decode(damaged_stream).clip
+
+
+def test_a_clip_comes_back_as_it_was(tmp_path, clip):
+    cache.save_clip(tmp_path / "clip.npz", clip)
+    back = cache.load_clip(tmp_path / "clip.npz", source_sha256=clip.source_sha256)
+    for name, array in array_fields(clip).items():
+        other = getattr(back, name)
+        assert np.array_equal(array, other) and array.dtype == other.dtype, name
+    for f in dataclasses.fields(clip):
+        if f.name not in (*array_fields(clip), "planes"):
+            assert getattr(back, f.name) == getattr(clip, f.name), f.name
+    assert clip.planes and back.planes.keys() == clip.planes.keys()
+    assert all(np.array_equal(back.planes[i].u, clip.planes[i].u) for i in clip.planes)
+    assert [p.name for p in tmp_path.iterdir()] == ["clip.npz"]
+
+
+def test_a_clip_of_another_source_or_parser_is_refused(tmp_path, clip):
+    cache.save_clip(tmp_path / "clip.npz", clip)
+    with pytest.raises(InputError, match="another file"):
+        cache.load_clip(tmp_path / "clip.npz", source_sha256="0" * 64)
+    cache.save_clip(tmp_path / "old.npz", dataclasses.replace(clip, parser_version=0))
+    with pytest.raises(InputError, match="parser version 0"):
+        cache.load_clip(tmp_path / "old.npz")
+
+
+def test_what_is_no_clip_is_refused(tmp_path):
+    with pytest.raises(InputError, match="not a parsed clip"):
+        cache.load_clip(tmp_path / "missing.npz")
+    (tmp_path / "text.npz").write_text("hello")
+    with pytest.raises(InputError, match="not a parsed clip"):
+        cache.load_clip(tmp_path / "text.npz")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with pytest.raises(InputError, match="not a parsed clip"):
+        cache.load_clip(tmp_path / "other.npz")

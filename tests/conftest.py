@@ -1,0 +1,39 @@
+"""What every test may use: one thread, and small streams of known content made on the spot."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors: more threads only wait for one another
+
+import numpy as np
+import pytest
+
+from b2scvr.bitstream.damage import CutModel, damage
+from b2scvr.bitstream.encode import encode_h264
+
+
+def moving_texture(pictures=24, height=96, width=128, step=(2, 1)):
+    """A smooth colour texture that moves by `step` (x, y) pixels a picture, uint8 [T, H, W, 3]."""
+    rng = np.random.default_rng(7)
+    room_x, room_y = pictures * step[0], pictures * step[1]
+    big = rng.integers(0, 255, (height + room_y, width + room_x)).astype(np.float32)
+    for axis in (0, 1) * 3:
+        big = (np.roll(big, 1, axis) + big + np.roll(big, -1, axis)) / 3
+    big = np.clip((big - 128) * 4 + 128, 0, 255)[..., None] * (1.0, 0.9, 0.7)
+    big = big.astype(np.uint8)
+    starts = [(t * step[1], t * step[0]) for t in range(pictures)]
+    return np.stack([big[y : y + height, x : x + width] for y, x in starts])
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    return moving_texture()
+
+
+@pytest.fixture(scope="session")
+def clean_stream(pictures):
+    return encode_h264(pictures, gop=12)
+
+
+@pytest.fixture(scope="session")
+def damaged_stream(clean_stream):
+    return damage(clean_stream, CutModel(slices_per_gop=1, gop=12, position=0.4, length=200, seed=3))[0]

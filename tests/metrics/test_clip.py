@@ -1,0 +1,65 @@
+import json
+
+import numpy as np
+import pytest
+
+from b2scvr.metrics import MAX_PSNR_DB, perceptual
+from b2scvr.metrics.clip import compare
+
+
+@pytest.fixture
+def clips():
+    clean = np.full((4, 32, 32, 3), 100, np.uint8)
+    decoded, recovered = clean.copy(), clean.copy()
+    decoded[2, :16] = 140
+    recovered[2, :16] = 120
+    masks = np.zeros((4, 32, 32), np.uint8)
+    masks[2, :16] = 1
+    return decoded, recovered, masks, clean
+
+
+def test_all_frames_and_damaged_frames(clips):
+    found = compare(*clips)
+    error = lambda levels: 10 * np.log10(2 * 255**2 / levels**2)  # noqa: E731 - half of the picture is off
+    assert found["psnr"]["damaged"] == pytest.approx({"decoded": error(40), "recovered": error(20)})
+    assert found["psnr"]["recovered"] == pytest.approx((3 * MAX_PSNR_DB + error(20)) / 4)
+    assert found["damaged_frames"] == 1
+    assert found["iou"] == found["precision"] == found["recall"] == 1
+    assert len(found["per_frame"]["psnr_decoded"]) == 4
+    assert found["ssim"]["recovered"] > found["ssim"]["decoded"]
+    json.dumps(found)
+
+
+def test_nothing_damaged(clips):
+    _, _, masks, clean = clips
+    found = compare(clean, clean, np.zeros_like(masks), clean)
+    assert found["psnr"] == {"decoded": 100, "recovered": 100, "damaged": {"decoded": None, "recovered": None}}
+    assert found["iou"] == 1 and found["damaged_frames"] == 0
+
+
+def test_detection_only_judges_masks(clips):
+    decoded, _, masks, clean = clips
+    assert set(compare(decoded, None, masks, clean)) == {"iou", "precision", "recall", "damaged_frames"}
+
+
+def test_lpips_without_weights_is_null_with_a_note(clips, monkeypatch, tmp_path):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    found = compare(*clips)
+    assert found["lpips"] is None and "no LPIPS" in found["notes"][0]
+
+
+def test_lpips_without_its_package_names_the_extra(clips, monkeypatch):
+    monkeypatch.setattr(perceptual.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(perceptual.LpipsUnavailableError, match=r"\.\[metrics\]"):
+        perceptual.lpips(clips[0], clips[3])
+
+
+def test_lpips_is_zero_for_the_same_and_grows(clips):
+    pytest.importorskip("lpips")
+    decoded, recovered, _, clean = (np.repeat(np.repeat(clip, 2, 1), 2, 2) for clip in (clips[0], clips[1], clips[3], clips[3]))
+    try:
+        found = perceptual.lpips(decoded, clean)
+    except perceptual.LpipsUnavailableError as error:
+        pytest.skip(str(error))
+    assert found[0] == 0 and found[2] > perceptual.lpips(recovered, clean)[2] > 0

@@ -1,0 +1,92 @@
+"""Measure speed and memory: `python tools/benchmark.py pipeline INPUT` runs one input through the whole path."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also runs from a checkout that is not installed
+
+from b2scvr import DEFAULT_CONFIG
+from b2scvr.engine.infer import Request, run
+from b2scvr.engine.inputs import Job
+
+MEBIBYTE = 1 << 20
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    it = argparse.ArgumentParser(description=__doc__)
+    parts = it.add_subparsers(dest="part", required=True)
+    pipeline = parts.add_parser("pipeline", help="seconds per stage, frames a second and peak memory of one input")
+    pipeline.add_argument("input", type=Path)
+    pipeline.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
+    pipeline.add_argument("--checkpoint", type=Path, metavar="FILE")
+    pipeline.add_argument("--device", default="auto")
+    pipeline.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32")
+    pipeline.add_argument("--mode", choices=("auto", "splice", "frames"), default="auto")
+    pipeline.add_argument("--threads", type=int, metavar="N", help="CPU threads of torch (default: torch's choice)")
+    pipeline.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return it
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and print; return the exit code (3: the input could not be read)."""
+    arguments = parser().parse_args(argv)
+    started = time.perf_counter()
+    import torch
+
+    from b2scvr.pipeline import Recoverer
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    imported = time.perf_counter()
+    try:
+        recoverer = Recoverer(
+            arguments.config, arguments.checkpoint, arguments.device, arguments.dtype, mode=arguments.mode
+        )
+    except (FileNotFoundError, ValueError) as error:
+        parser().error(str(error))
+    request = Request(load_seconds=time.perf_counter() - imported, weights=recoverer.checkpoint)
+    with tempfile.TemporaryDirectory(prefix="b2scvr-benchmark-") as folder:
+        job = Job(arguments.input, Path(folder) / "result")
+        (outcome,) = run([job], request, recoverer, lambda name: nullcontext(_silent))
+    if outcome.metrics is None:
+        print(f"benchmark.py: {outcome.error}", file=sys.stderr)
+        return 3
+    seconds = {"import": imported - started, **outcome.metrics["seconds"]}
+    found = {
+        "frames": outcome.metrics["frames"],
+        "seconds": seconds,
+        "total_seconds": time.perf_counter() - started,
+        "frames_per_second": outcome.metrics["frames_per_second"],
+        "peak_memory_bytes": outcome.metrics["peak_memory_bytes"],
+        "threads": torch.get_num_threads(),
+    }
+    print(json.dumps(found) if arguments.json else _table(found))
+    return 0
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Show nothing: a display would be measured too."""
+
+
+def _table(found: dict) -> str:
+    rows = [(stage, f"{seconds:8.2f} s") for stage, seconds in found["seconds"].items()]
+    rows += [
+        ("all of it", f"{found['total_seconds']:8.2f} s"),
+        ("frames", f"{found['frames']:8d}"),
+        ("frames/s, file to pictures", f"{found['frames_per_second']:8.2f}"),
+        ("peak memory", f"{found['peak_memory_bytes'] / MEBIBYTE:8.0f} MiB"),
+        ("CPU threads", f"{found['threads']:8d}"),
+    ]
+    return "\n".join(f"{name:<28}{value}" for name, value in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
