@@ -26,7 +26,7 @@ class ConvEmbedder(nn.Module):
     ) -> None:
         super().__init__()
         self.dim = dim
-        self.grid = tuple(grid)
+        self.grid = (grid[0], grid[1])
         layers: list[nn.Module] = []
         before = in_channels
         for width in widths:

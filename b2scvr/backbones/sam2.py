@@ -209,14 +209,17 @@ def _image_encoder(
     background_size: tuple[int, ...],
     d_model: int,
 ) -> ImageEncoder:
-    trunk = Hiera(
-        embed_dim=embed_dim,
-        num_heads=1,
-        stages=stages,
-        window_spec=window_spec,
-        global_att_blocks=global_att_blocks,
-        window_pos_embed_bkg_spatial_size=background_size,
-    )
+    # The trunk reads values while it is built, which the meta device has none of.
+    with torch.device("cpu"):
+        trunk = Hiera(
+            embed_dim=embed_dim,
+            num_heads=1,
+            stages=stages,
+            window_spec=window_spec,
+            global_att_blocks=global_att_blocks,
+            window_pos_embed_bkg_spatial_size=background_size,
+        )
+    trunk.to(torch.get_default_device())
     neck = FpnNeck(_sine(d_model), d_model, trunk.channel_list, fpn_top_down_levels=[2, 3], fpn_interp_model="nearest")
     return ImageEncoder(trunk, neck, scalp=1)
 
