@@ -14,6 +14,7 @@ import numpy as np
 from b2scvr.types import InputError
 
 _DEFAULT_FPS = 25.0
+_ELEMENTARY = ("h264", "hevc")  # FFmpeg's names of raw stream formats
 _MAX_DENOMINATOR = 1001  # enough for the NTSC rates n * 1000 / 1001
 
 
@@ -76,10 +77,17 @@ def encode_video(
             first = next(pictures, None)
             if first is None:
                 raise InputError(f"{path}: holds no picture")
-            fps = float(stream.average_rate or stream.guessed_rate or _DEFAULT_FPS)
-            return encode_h264(itertools.chain([first], pictures), fps, crf, gop, options, crop_odd=True)
+            return encode_h264(
+                itertools.chain([first], pictures), _frame_rate(container, stream), crf, gop, options, crop_odd=True
+            )
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(f"{path}: not a video that can be read ({error})") from error
+
+
+def _frame_rate(container: av.container.InputContainer, stream: av.VideoStream) -> float:
+    # An elementary stream has no timestamps: FFmpeg makes up 25 pictures a second, only its parameter sets know better.
+    rate = stream.codec_context.framerate if container.format.name in _ELEMENTARY else stream.average_rate
+    return float(rate or stream.guessed_rate or _DEFAULT_FPS)
 
 
 def _decoded(

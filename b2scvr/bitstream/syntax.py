@@ -95,6 +95,9 @@ class SliceHeader:
     delta_poc_bottom: int
     delta_poc: tuple[int, int]
     redundant_pic_cnt: int
+    direct_spatial_mv_pred: (
+        bool  # of a B slice; False: temporal direct prediction, from the co-located picture's vectors
+    )
     marking: str  # dec_ref_pic_marking as sent, a string of 0 and 1; empty for a non-reference picture
     resets_references: bool  # memory_management_control_operation 5
     slice_qp_delta: int
@@ -288,6 +291,7 @@ def parse_slice_header(nal: bytes, sets: ParameterSets) -> SliceHeader:
     idr_pic_id = _limited(bits.ue(), 65535, "idr_pic_id") if is_idr else 0
     poc_lsb, delta_bottom, delta_poc = _parse_poc(bits, sps, pps, field_pic)
     redundant = _limited(bits.ue(), 127, "redundant_pic_cnt") if pps.redundant_pic_cnt_present else 0
+    spatial = slice_type % 5 == _B and bits.flag()
     _skip_prediction(bits, slice_type % 5, sps, pps)
     start = bits.position
     resets = _parse_marking(bits, is_idr) if ref_idc else False
@@ -307,7 +311,7 @@ def parse_slice_header(nal: bytes, sets: ParameterSets) -> SliceHeader:
     bits.u(pps.slice_group_change_bits)
     return SliceHeader(
         ref_idc, is_idr, first_mb, slice_type, pps_id, frame_num, field_pic, bottom_field, idr_pic_id, poc_lsb,
-        delta_bottom, delta_poc, redundant, marking, resets, qp_delta, deblocking, bits.position,
+        delta_bottom, delta_poc, redundant, spatial, marking, resets, qp_delta, deblocking, bits.position,
     )  # fmt: skip
 
 
@@ -325,11 +329,9 @@ def _parse_poc(bits: BitReader, sps: Sps, pps: Pps, field_pic: bool) -> tuple[in
 
 
 def _skip_prediction(bits: BitReader, kind: int, sps: Sps, pps: Pps) -> None:
-    """Read over what stands between redundant_pic_cnt and dec_ref_pic_marking (7.3.3, 7.3.3.1, 7.3.3.2)."""
+    """Read over what stands between direct_spatial_mv_pred_flag and dec_ref_pic_marking (7.3.3, 7.3.3.1, 7.3.3.2)."""
     if kind in (_I, _SI):
         return
-    if kind == _B:
-        bits.flag()  # direct_spatial_mv_pred_flag
     lists = 2 if kind == _B else 1
     active = pps.num_ref_idx_active[:lists]
     if bits.flag():  # num_ref_idx_active_override_flag

@@ -1,0 +1,106 @@
+"""Which picture to restore next, restored pictures back in their stream, and vectors as they were sent."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from b2scvr.bitstream.damage import CutModel, damage
+from b2scvr.bitstream.encode import encode_h264
+from b2scvr.bitstream.reader import decode
+from b2scvr.bitstream.repair import next_broken, require_spliceable, restore_vectors, splice_stream
+from b2scvr.types import AccessUnitStatus, PictureType, SpliceError
+
+B_PICTURES = {"x264-params": "b-adapt=0:bframes=3:b-pyramid=2"}
+FIELDS = ("mv_past", "mv_future", "mv_past_valid", "mv_future_valid")
+
+
+@pytest.fixture(scope="module")
+def stream(moving):
+    return encode_h264(moving(20), options=B_PICTURES)
+
+
+@pytest.fixture(scope="module")
+def clean(stream):
+    return decode(stream)
+
+
+@pytest.fixture(scope="module")
+def broken(stream, clean):
+    """A clip whose first P picture after the key picture is broken, and nothing else."""
+    for seed in range(40):
+        damaged = decode(damage(stream, CutModel(1, length=200, seed=seed))[0])
+        hurt = np.flatnonzero(damaged.clip.status == AccessUnitStatus.BROKEN)
+        if 4 in hurt:
+            assert damaged.clip.picture_type[4] == PictureType.P
+            return damaged
+    raise AssertionError("no seed breaks picture 4")
+
+
+def _different(first, second):
+    """Pictures whose vectors differ between two clips."""
+    return [t for t in range(len(first)) if any((getattr(first, f)[t] != getattr(second, f)[t]).any() for f in FIELDS)]
+
+
+def test_vectors_come_back_as_they_were_sent(clean, broken):
+    coded = copy.deepcopy(broken)
+    lost = set(np.flatnonzero(coded.clip.status == AccessUnitStatus.BROKEN))
+    around = set(_different(coded.clip, clean.clip)) - lost
+    assert around >= {1, 2, 3} and all(coded.clip.picture_type[t] == PictureType.B for t in around)
+    before = {t: coded.clip.mv_past[t].copy() for t in lost}
+    restore_vectors(coded, decode)
+    assert set(_different(coded.clip, clean.clip)) <= lost
+    assert all(np.array_equal(coded.clip.mv_past[t], before[t]) for t in lost)
+    assert np.array_equal(coded.clip.frames, broken.clip.frames)
+
+
+def test_an_intact_clip_is_left_alone(clean):
+    coded = copy.deepcopy(clean)
+
+    def never(data):
+        raise AssertionError("nothing to decode again")
+
+    restore_vectors(coded, never)
+    assert _different(coded.clip, clean.clip) == []
+
+
+def test_a_probe_of_another_length_is_refused(broken, clean):
+    with pytest.raises(SpliceError, match="3 pictures, not 20"):
+        restore_vectors(copy.deepcopy(broken), lambda data: decode(b"".join(clean.access_units[:3])))
+
+
+def test_true_pictures_in_the_stream_repair_the_clip(clean, broken, play):
+    truth, _ = play(clean.access_units)
+    hurt = np.flatnonzero(broken.clip.status == AccessUnitStatus.BROKEN)
+    pictures = {int(t): truth[int(broken.clip.decode_index[t])] for t in hurt}
+    units = splice_stream(broken, pictures)
+    assert [i for i, unit in enumerate(units) if unit != broken.access_units[i]] == sorted(
+        broken.clip.decode_index[hurt]
+    )
+    repaired = decode(b"".join(units)).clip
+    assert (repaired.status == AccessUnitStatus.INTACT).all()
+    assert np.array_equal(repaired.frames, clean.clip.frames)
+
+
+def test_next_broken_is_the_first_in_decoding_order_of_each_idr_period(clean):
+    clip = copy.deepcopy(clean.clip)
+    assert clip.is_key[[0, 16]].all()
+    assert next_broken(clip, set()) == []
+    clip.status[[2, 4, 7, 17, 18]] = AccessUnitStatus.BROKEN
+    clip.status[[1, 3, 19]] = AccessUnitStatus.DEPENDENT
+    first = min((17, 18), key=lambda t: clip.decode_index[t])
+    assert clip.decode_index[4] < clip.decode_index[2]
+    assert next_broken(clip, set()) == [4, first]
+    assert next_broken(clip, {4, first}) == [2, 35 - first]
+    assert next_broken(clip, {2, 4, 7, 17, 18}) == []
+
+
+def test_streams_that_cannot_be_spliced(clean, broken):
+    require_spliceable(broken)
+    with pytest.raises(SpliceError, match="hevc"):
+        require_spliceable(replace(broken, clip=replace(broken.clip, codec="hevc")))
+    with pytest.raises(SpliceError, match="parameter sets"):
+        require_spliceable(replace(broken, access_units=[b"\0\0\1\x41\x9a\x22"]))
+    with pytest.raises(SpliceError, match="samples of picture"):
+        require_spliceable(replace(broken, clip=replace(broken.clip, planes={})))

@@ -1,0 +1,93 @@
+"""The damaging tool: outputs, manifest, exit codes."""
+
+import hashlib
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from b2scvr.bitstream.damage import branch, damage
+from b2scvr.bitstream.encode import encode_h264
+
+_TOOL = Path(__file__).resolve().parents[2] / "tools" / "damage.py"
+
+
+@pytest.fixture(scope="module")
+def tool():
+    spec = importlib.util.spec_from_file_location("damage_tool", _TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def source(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "clip.h264"
+    path.write_bytes(encode_h264(rng.integers(0, 255, (5, 64, 96, 3)).astype(np.uint8)))
+    return path
+
+
+def test_a_stream_is_damaged_and_described(tool, source, tmp_path, capsys):
+    out = tmp_path / "damaged.h264"
+    assert tool.main([str(source), str(out), "--branch", "144096", "--seed", "3"]) == 0
+    clean = source.read_bytes()
+    damaged, cuts = damage(clean, branch("144096", seed=3))
+    assert out.read_bytes() == damaged != clean
+    manifest = json.loads((tmp_path / "damaged.h264.json").read_text())
+    assert manifest["model"]["seed"] == 3 and manifest["branch"] == "144096" and manifest["encoded"] is None
+    assert manifest["clean_sha256"] == hashlib.sha256(clean).hexdigest()
+    assert [cut["offset"] for cut in manifest["cuts"]] == [cut.offset for cut in cuts]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.h264", "damaged.h264", "damaged.h264.json"]
+    assert str(tmp_path) not in (tmp_path / "damaged.h264.json").read_text()
+    assert "1 cuts" in capsys.readouterr().out
+
+
+def test_another_video_is_encoded_first(tool, source, tmp_path):
+    video = tmp_path / "clip.ts"  # any suffix that is not an elementary stream's
+    source.rename(video)
+    out, clean = tmp_path / "damaged.h264", tmp_path / "clean.h264"
+    arguments = [str(video), str(out), "--clean", str(clean), "--size", "64x48", "--gop", "2", "--length", "100"]
+    assert tool.main(arguments) == 0
+    manifest = json.loads((tmp_path / "damaged.h264.json").read_text())
+    assert manifest["encoded"] == {"crf": 23, "gop": 2, "size": [64, 48]} and len(manifest["cuts"]) >= 3
+    assert len(clean.read_bytes()) - len(out.read_bytes()) == sum(cut["length"] for cut in manifest["cuts"])
+    assert tool.main(arguments) == 2
+    assert tool.main([*arguments, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "required"),
+        (["--branch", "1"], 2, "known are"),
+        (["--branch", "144096", "--length", "5"], 2, "leave out"),
+        (["--position", "2"], 2, r"\[0, 1\]"),
+        (["--size", "big"], 2, "854x480"),
+        (["missing.h264"], 3, "no such file"),
+        (["nothing.h264"], 3, "no H.264 slice"),
+        (["nothing.mp4"], 3, "nothing.mp4"),
+    ],
+)
+def test_one_line_and_an_exit_code(tool, source, tmp_path, capsys, arguments, code, message):
+    for name in ("nothing.h264", "nothing.mp4"):
+        (tmp_path / name).write_bytes(b"nothing")
+    out = tmp_path / "out.h264"
+    named = arguments and not arguments[0].startswith("--")
+    full = (
+        [str(tmp_path / arguments[0]), str(out)] if named else [str(source), str(out), *arguments] if arguments else []
+    )
+    assert tool.main(full) == code
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and re.search(message, error)
+    assert not out.exists()
+
+
+def test_an_input_is_never_replaced(tool, source, capsys):
+    before = source.read_bytes()
+    assert tool.main([str(source), str(source), "--overwrite"]) == 2
+    assert tool.main([str(source), str(source.with_name("folder")) + "/missing/out.h264"]) == 3
+    assert source.read_bytes() == before
