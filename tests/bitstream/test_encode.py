@@ -33,10 +33,10 @@ def test_the_same_input_gives_the_same_bytes(moving):
 
 
 def test_what_is_decoded_is_what_was_encoded(moving):
-    pictures = moving(6, 58, 106, noise=0)
+    pictures = moving(6, 58, 106, noise=0)[..., :1].repeat(3, axis=3)  # grey: 4:2:0 takes no detail from it
     clip = decode(encode_h264(pictures, crf=5)).clip
     assert clip.frames.shape == pictures.shape
-    assert np.abs(clip.frames.astype(int) - pictures).mean() < 6  # 4:2:0 loses colour detail
+    assert np.abs(clip.frames.astype(int) - pictures).mean() < 2
 
 
 def test_an_odd_size(moving):
