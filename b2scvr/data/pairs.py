@@ -114,4 +114,4 @@ def wrong_macroblocks(decoded: np.ndarray, clean: np.ndarray) -> np.ndarray:
     padded = np.pad(differs, ((0, -height % MB_SIZE), (0, -width % MB_SIZE)))
     blocks = padded.reshape(padded.shape[0] // MB_SIZE, MB_SIZE, padded.shape[1] // MB_SIZE, MB_SIZE)
     inner = MB_SIZE - DEBLOCK_REACH
-    return blocks[:, :inner, :, :inner].any(axis=(1, 3))
+    return np.any(blocks[:, :inner, :, :inner], axis=(1, 3))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,12 @@ def save_sample(path: Path, sample: TrainingSample) -> int:
     values: dict[str, np.ndarray] = {}
     for f in fields(Surroundings):
         values[f.name] = _stored(f.name, getattr(sample.surroundings, f.name))
-    values |= {"target": sample.target, "mask": sample.mask, "wrong": sample.wrong, "version": np.int32(SAMPLE_VERSION)}
+    values |= {
+        "target": sample.target,
+        "mask": sample.mask,
+        "wrong": sample.wrong,
+        "version": np.array(SAMPLE_VERSION, np.int32),
+    }
     dtype = np.dtype([(name, value.dtype, value.shape) for name, value in values.items()])
     record = np.zeros(1, dtype)
     for name, value in values.items():
@@ -86,7 +92,7 @@ def read_sample(record: np.void, box: Box | None = None) -> TrainingSample:
     """Return the sample, or the part of it in `box`, of a mapped record (`open_record`)."""
     cut = {name: _cut(name, record[name], box) for name in record.dtype.names or () if name != "version"}
     truth = {name: cut.pop(name) for name in ("target", "mask", "wrong")}
-    values = {name: _restored(name, value) for name, value in cut.items()}
+    values: dict[str, Any] = {name: _restored(name, value) for name, value in cut.items()}
     return TrainingSample(surroundings=Surroundings(**values), **{name: np.array(v) for name, v in truth.items()})
 
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 DECAYED_DIMENSIONS = 2  # weights of fewer (biases, scales of normalisation) are not decayed
 
@@ -76,7 +76,8 @@ class AveragedWeights:
     def update(self, network: nn.Module, step: int) -> None:
         """Take in the weights after `step` (0 is the first)."""
         keep = min(self.decay, (1 + step) / (10 + step))
-        averages, values = list(self.network.parameters()), list(network.parameters())
+        averages: list[Tensor] = [*self.network.parameters()]
+        values: list[Tensor] = [*network.parameters()]
         torch._foreach_lerp_(averages, values, 1 - keep)
         for average, value in zip(self.network.buffers(), network.buffers(), strict=True):
             average.copy_(value)

@@ -45,8 +45,8 @@ class DetectStage:
     def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """See Stage."""
         output = network(**self._inputs(batch))
-        truth = {name: batch[name] > 0 for name in ("wrong", "concealed", "slice_start", "broken")}
-        return detection_losses(output, batch["visible"], **truth, **self.loss)
+        wrong, concealed, starts, broken = (batch[name] > 0 for name in ("wrong", "concealed", "slice_start", "broken"))
+        return detection_losses(output, batch["visible"], wrong, concealed, starts, broken, **self.loss)
 
     def judge(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return IoU of the visible mask, and of the macroblocks with the truth's suffix."""

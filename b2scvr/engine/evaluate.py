@@ -1,0 +1,183 @@
+"""Recovery judged on damaged twins of clean clips, several methods on the same streams.
+
+Each clip is encoded at its own size, damaged with each seed, and recovered blind. Judged are all damaged pictures:
+those whose decode differs at all from the decode of the undamaged stream.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from b2scvr.bitstream.assembly import CodedClip
+from b2scvr.bitstream.damage import branch, damage
+from b2scvr.bitstream.encode import encode_h264
+from b2scvr.bitstream.reader import decode
+from b2scvr.bitstream.video import load_frames
+from b2scvr.metrics.masks import damaged_pictures, mask_scores, mask_truth
+from b2scvr.metrics.psnr import psnr
+from b2scvr.pipeline import Recoverer
+from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip
+
+CONCEALMENT = "concealment"  # the decoder's own pictures, with the damage trace as their mask
+TRACE_THRESHOLD = 0.5  # a macroblock's damage trace from which it counts as marked
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How the damaged twins are made, and how they are recovered."""
+
+    branch: str = "144096"
+    crf: float = 23
+    gop: int = 16
+    mode: str = "splice"
+    checkpoint: str | None = None  # instead of the configs' own
+    device: str = "cpu"
+    max_pictures: int | None = None  # of each clip; None = all
+
+
+@dataclass(frozen=True)
+class Result:
+    """One method on one damaged twin. PSNR in dB, the mean over pictures; None where there was no such picture."""
+
+    clip: str
+    seed: int
+    method: str
+    damaged: int  # pictures
+    broken: int  # of them
+    psnr: float | None  # over all damaged pictures
+    psnr_broken: float | None
+    psnr_dependent: float | None  # damaged, but not broken
+    iou: float
+    precision: float
+    recall: float
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def evaluate(
+    clips: list[Path],
+    seeds: list[int],
+    configs: list[str],
+    protocol: Protocol,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Return a result for concealment and each config (by its file's name), each clip and each seed, in that order.
+
+    workers: processes; each works on one twin at a time with its share of the cores.
+    """
+    twins = [(clip, seed) for clip in clips for seed in seeds]
+    threads = max(1, torch.get_num_threads() // workers)
+    found: dict[tuple[Path, int], list[Result]] = {}
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(threads,)) as pool:
+        futures = {pool.submit(evaluate_twin, clip, seed, configs, protocol): (clip, seed) for clip, seed in twins}
+        try:
+            for done, future in enumerate(as_completed(futures), 1):
+                found[futures[future]] = future.result()
+                if progress:
+                    progress(done, len(twins))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [result for twin in twins for result in found[twin]]
+
+
+def evaluate_twin(clip: Path, seed: int, configs: list[str], protocol: Protocol) -> list[Result]:
+    """Return the results of concealment and of each config on the twin of `clip` damaged with `seed`.
+
+    Raises ValueError when the damaged stream has other access units than the clean one.
+    """
+    stream = encode_h264(
+        load_frames(clip, stop=protocol.max_pictures), crf=protocol.crf, gop=protocol.gop, crop_odd=True
+    )
+    broken, _ = damage(stream, replace(branch(protocol.branch, seed), gop=protocol.gop))
+    truth = decode(stream).clip
+    coded = decode(broken)
+    if not np.array_equal(coded.clip.decode_index, truth.decode_index):
+        raise ValueError(f"{clip.name}, seed {seed}: the damaged stream has other access units than the clean one")
+    judge = _Judge(clip.stem, seed, truth.frames, coded.clip)
+    results = [judge.result(CONCEALMENT, coded.clip.frames, trace_masks(coded.clip), 0.0)]
+    for config in configs:
+        recoverer = _recoverer(config, protocol)
+        start = time.perf_counter()
+        recovered = recoverer.recover(_copy(coded))
+        seconds = time.perf_counter() - start
+        masks = recovered.masks.masks
+        results.append(judge.result(Path(config).stem, recovered.frames, masks, seconds, recovered.notes))
+    return results
+
+
+def trace_masks(clip: ParsedClip) -> np.ndarray:
+    """Return the damage trace as masks, uint8 [T, H, W]: what the bitstream tells without any network."""
+    height, width = clip.frames.shape[1:3]
+    marked = (clip.damage_trace >= TRACE_THRESHOLD).astype(np.uint8)
+    return marked.repeat(MB_SIZE, 1).repeat(MB_SIZE, 2)[:, :height, :width]
+
+
+class _Judge:
+    """Compares recoveries of one twin with its truth."""
+
+    def __init__(self, clip: str, seed: int, truth: np.ndarray, decoded: ParsedClip) -> None:
+        self.clip, self.seed, self.truth = clip, seed, truth
+        self.damaged = damaged_pictures(decoded.frames, truth)
+        self.broken = self.damaged & (decoded.status == AccessUnitStatus.BROKEN)
+        self.masks = mask_truth(decoded.frames, truth)
+
+    def result(
+        self, method: str, frames: np.ndarray, masks: np.ndarray, seconds: float, notes: tuple[str, ...] = ()
+    ) -> Result:
+        values = psnr(frames, self.truth)
+        scores = mask_scores(masks, self.masks)
+        return Result(
+            clip=self.clip,
+            seed=self.seed,
+            method=method,
+            damaged=int(self.damaged.sum()),
+            broken=int(self.broken.sum()),
+            psnr=_mean(values[self.damaged]),
+            psnr_broken=_mean(values[self.broken]),
+            psnr_dependent=_mean(values[self.damaged & ~self.broken]),
+            iou=scores.iou,
+            precision=scores.precision,
+            recall=scores.recall,
+            seconds=seconds,
+            notes=notes,
+        )
+
+
+def results_by_method(results: list[Result]) -> Iterator[tuple[str, list[Result]]]:
+    """Yield the methods in the order of their first result, each with its results."""
+    for method in dict.fromkeys(result.method for result in results):
+        yield method, [result for result in results if result.method == method]
+
+
+def _copy(coded: CodedClip) -> CodedClip:
+    """A copy whose vectors may be changed: recovery reads them again."""
+    clip = coded.clip
+    names = ("mv_past", "mv_future", "mv_past_valid", "mv_future_valid")
+    return replace(coded, clip=replace(clip, **{name: getattr(clip, name).copy() for name in names}))
+
+
+@lru_cache(maxsize=8)
+def _recoverer(config: str, protocol: Protocol) -> Recoverer:
+    return Recoverer(config, protocol.checkpoint, device=protocol.device, mode=protocol.mode)
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if values.size else None
+
+
+def _start(threads: int) -> None:
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
