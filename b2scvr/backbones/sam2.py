@@ -22,6 +22,8 @@ from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam.transformer import RoPEAttention, TwoWayTransformer
 from torch import Tensor, nn
 
+from b2scvr.ops.resize import resize
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 STRIDE = 16  # of the feature that memory and decoder work on, in pixels of the square picture
@@ -128,8 +130,7 @@ class SegmentAnything(nn.Module):
 
     def encode(self, pictures: Tensor) -> PictureFeatures:
         """pictures: [B, 3, H, W] in [0, 1], any size; they are stretched to the square."""
-        size = (self.image_size, self.image_size)
-        square = F.interpolate(pictures, size, mode="bilinear", align_corners=False, antialias=True)
+        square = resize(pictures, (self.image_size, self.image_size))
         mean, std = (square.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
         out = self.image_encoder((square - mean) / std)
         quarter, eighth, coarse = out["backbone_fpn"]

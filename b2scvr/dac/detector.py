@@ -17,6 +17,7 @@ from b2scvr.dac.decoder import Comparison, MacroblockHead, PixelHead, raster_pos
 from b2scvr.dac.neck import PromptingNeck
 from b2scvr.dac.prompts import DensePrompts, PromptTokens
 from b2scvr.ops.padding import pad_to_multiple
+from b2scvr.ops.resize import resize
 from b2scvr.registry import MODELS
 from b2scvr.types import MB_SIZE
 
@@ -102,8 +103,7 @@ class Detector(nn.Module):
         dense, prompt = self.dense(evidence, self.sam.grid) if self.dense else (None, None)
         coarse_mask, iou, fine = self._segment(decoded, others, evidence, concealed, prompt)
         quarter, compared = self.comparison(decoded, fill, others[0])
-        fine = F.interpolate(fine, grid, mode="bilinear", align_corners=False, antialias=True)
-        maps = [compared, fine] if dense is None else [compared, fine, dense]
+        maps = [compared, resize(fine, grid)] + ([] if dense is None else [dense])
         features, logits = self.macroblock_head(maps, raster_position(slice_start, concealed))
 
         temperature = self.log_temperature.exp()

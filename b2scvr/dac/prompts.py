@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from b2scvr.backbones.image_encoder import ConvEmbedder
 from b2scvr.ops.evidence import channel_indices
+from b2scvr.ops.resize import resize
 
 
 class PromptTokens(nn.Module):
@@ -78,5 +79,4 @@ class DensePrompts(nn.Module):
     def forward(self, evidence: Tensor, grid: int) -> tuple[Tensor, Tensor]:
         """evidence: [B, C, h, w]. Returns [B, width, h, w] and the prompt [B, dim, grid, grid]."""
         maps = F.gelu(self.conv(evidence[:, self.channels]))
-        square = F.interpolate(maps, (grid, grid), mode="bilinear", align_corners=False, antialias=True)
-        return maps, self.proj(square)
+        return maps, self.proj(resize(maps, (grid, grid)))

@@ -139,6 +139,17 @@ def test_saved_weights_give_the_same_answer(tmp_path):
     assert all(not p.is_meta for p in third.parameters())
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_close(dtype):
+    detector, inputs = build().eval(), sample(1, 64, 96)
+    with torch.no_grad():
+        exact = detector(**inputs)
+        with torch.autocast("cpu", dtype):
+            near = detector(**inputs)
+    assert torch.allclose(near.macroblock_probability, exact.macroblock_probability, atol=0.05)
+    assert torch.allclose(near.mask_logits.float(), exact.mask_logits, atol=0.5)
+
+
 def test_size():
     assert 1.5e6 < sum(p.numel() for p in build().parameters()) < 2.5e6
 
