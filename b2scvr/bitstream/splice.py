@@ -1,11 +1,16 @@
-"""One picture of an H.264 stream replaced by given samples, so that any decoder predicts what follows from them."""
+"""One picture of an H.264 stream replaced by given samples, so that any decoder predicts what follows from them.
+
+What is lost are the vectors of the replaced picture. B pictures that have it as their co-located picture (8.4.1.2.1) use
+them: temporal direct prediction as vectors of its own (8.4.1.2.3), spatial direct prediction to tell what stands still
+(colZeroFlag, 8.4.1.2.2). With the true samples spliced in, those are the only pictures that do not come out exact.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from b2scvr.bitstream.bits import BitWriter
-from b2scvr.bitstream.nal import PARTITION_TYPES, START_CODE, NalUnit, escape, scan
+from b2scvr.bitstream.nal import PARTITION_TYPES, START_CODE, NalType, NalUnit, escape, scan
 from b2scvr.bitstream.pcm import cabac_slice_data, cavlc_slice_data, macroblock_samples
 from b2scvr.bitstream.syntax import MAX_HEADER_BYTES, ParameterSets, Pps, SliceHeader, Sps, parse_slice_header
 from b2scvr.types import MB_SIZE, Planes, SpliceError
@@ -37,9 +42,11 @@ def splice_picture(access_unit: bytes, planes: Planes, sets: ParameterSets) -> b
 
     access_unit: Annex-B bytes of one coded picture. planes: samples of the whole picture, cropped to the display size or
     of whole macroblocks; what is cropped away is made up by repeating the edge, and inexact where a later picture
-    predicts from it. sets: the parameter sets sent up to and including this access unit. The new slice is an I slice of I_PCM
-    macroblocks without deblocking where the PPS lets a slice say so; frame number, picture order count, reference
-    marking and IDR number are those of the slice it replaces (H.264 7.3.3), and all other NAL units stay.
+    predicts from it. sets: the parameter sets sent up to and including this access unit.
+
+    The new slice is an I slice of I_PCM macroblocks without deblocking (where the PPS lets no slice say so, their QP of 0
+    is below what the filter touches, 8.7.2.2). Frame number, picture order count, reference marking and IDR number are
+    those of the slice it replaces (7.3.3), and all other NAL units stay.
 
     Raises SpliceError for a picture that cannot be replaced, ValueError for planes of another size than its own.
     """
@@ -52,8 +59,8 @@ def splice_picture(access_unit: bytes, planes: Planes, sets: ParameterSets) -> b
     header = _first_header(access_unit, slices, sets)
     sps, pps = sets.of_slice(header.pps_id)
     check_spliceable(sps, pps)
-    nal_header = access_unit[slices[0].payload : slices[0].payload + 1]
-    new = START_CODE + nal_header + escape(_slice_rbsp(header, sps, pps, _whole_macroblocks(planes, sps)))
+    nal_header = header.nal_ref_idc << 5 | (NalType.IDR if header.is_idr else NalType.SLICE)
+    new = START_CODE + bytes([nal_header]) + escape(_slice_rbsp(header, sps, pps, _whole_macroblocks(planes, sps)))
     pieces = [access_unit[: slices[0].start], new]
     for nal, following in zip(nals, [*nals[1:], None], strict=True):
         if nal.start > slices[0].start and not nal.is_slice:

@@ -13,7 +13,7 @@ from b2scvr.bitstream.pcm import cabac_slice_data, cavlc_slice_data, macroblock_
 from b2scvr.bitstream.reader import decode
 from b2scvr.bitstream.splice import check_spliceable, splice_picture
 from b2scvr.bitstream.syntax import ParameterSets, parse_slice_header
-from b2scvr.types import Planes, SpliceError
+from b2scvr.types import PictureType, Planes, SpliceError
 
 CODINGS = {
     "x264 defaults": {},
@@ -59,6 +59,19 @@ def test_every_picture_can_be_replaced(options, moving, play, same_planes):
     truth, _ = play(units)
     repaired, messages = play(_spliced(units, truth, range(20)))
     assert messages == [] and all(same_planes(repaired[i], truth[i]) for i in truth)
+
+
+def test_only_pictures_with_a_replaced_co_located_picture_lose_vectors(moving, play, same_planes):
+    """Temporal direct prediction: the B pictures shown just before a replaced P picture, and what predicts from them."""
+    options = {"x264-params": "b-adapt=0:bframes=3:b-pyramid=0:direct=temporal:scenecut=0"}
+    coded = decode(encode_h264(moving(17), gop=40, options=options))
+    truth, _ = play(coded.access_units)
+    target = int(coded.clip.decode_index[8])
+    assert coded.clip.picture_type[8] == PictureType.P
+    repaired, messages = play(_spliced(coded.access_units, truth, {target}))
+    shown = [int(i) for i in coded.clip.decode_index]
+    inexact = {t for t, i in enumerate(shown) if not same_planes(repaired[i], truth[i])}
+    assert messages == [] and inexact and inexact <= {5, 6, 7}
 
 
 @pytest.mark.parametrize("options", [{}, {"coder": "cavlc"}], ids=["CABAC", "CAVLC"])
