@@ -63,7 +63,7 @@ class Detector(nn.Module):
         macroblock_dim: int = 64,
         dense_dim: int = 32,
         dilations: Sequence[int] = (1, 2, 4),
-        temperature: float = 4.0,
+        temperature: float = 24.0,
     ) -> None:
         super().__init__()
         sam = dict(sam or {})

@@ -45,7 +45,7 @@ def detection_losses(
     focal_weight: float = 20.0,
     dice_weight: float = 1.0,
     iou_weight: float = 1.0,
-    change_point_weight: float = 0.5,
+    change_point_weight: float = 0.1,
     macroblock_weight: float = 1.0,
 ) -> dict[str, Tensor]:
     """Return the weighted terms by name; their sum is the loss. Terms of weight zero are left out.
@@ -53,6 +53,9 @@ def detection_losses(
     target_mask: [B, 1, H, W] in {0, 1}; wrong, concealed, slice_start: bool [B, h, w]; broken: bool [B].
     focal, dice, iou: of the mask at full resolution, weighed as SAM 2 does; change_point: negative log likelihood of the
     true change points, nats a slice; macroblock: binary cross entropy of the logits, which also gives them their scale.
+
+    The change point's gradient in a logit is (P(wrong) - truth) / temperature, a sum over macroblocks where the cross
+    entropy is a mean: hence its small weight, or else it would drown the rest while the network knows little.
     """
     logits = mask_at_pixels(output.mask_logits.float(), (target_mask.shape[-2], target_mask.shape[-1]))
     target = target_mask.to(logits.dtype)

@@ -29,5 +29,5 @@ dac = dict(
     macroblock_dim=64,
     dense_dim=32,
     dilations=(1, 2, 4),
-    temperature=4.0,
+    temperature=24.0,
 )
