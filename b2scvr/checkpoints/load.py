@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -71,15 +70,23 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"weights not found: {path}")
-    try:
-        if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors":
+        try:
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path}: not a file of weights that can be read ({error})") from error
+        except SafetensorError as error:
+            raise ValueError(f"{path}: not a file of weights that can be read ({error})") from error
+    content = read_pickled(path)
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path}: expected a state dict, names and tensors and nothing else")
     return content
+
+
+def read_pickled(path: Path, device: torch.device | str = "cpu") -> object:
+    """Return what a file of torch.save holds, tensors on `device`. Code in it is not run but refused (ValueError)."""
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # on garbage the unpickler fails in any way it likes: IndexError, KeyError, ...
+        raise ValueError(f"{path}: not a file of weights that can be read ({type(error).__name__}: {error})") from error
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import pickle
 import re
 from pathlib import Path
 
 import torch
+
+from b2scvr.checkpoints.load import read_pickled
 
 _NAME = re.compile(r"step_(\d{8})\.pt")
 
@@ -49,10 +50,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     """Return the state in `path`; FileNotFoundError or ValueError says what is wrong with it. Runs no code from the file."""
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint not found: {path}")
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path}: not a training checkpoint that can be read ({error})") from error
+    state = read_pickled(path, device)
     if not isinstance(state, dict) or "step" not in state:
         raise ValueError(f"{path}: not a training checkpoint")
     return state

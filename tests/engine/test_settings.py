@@ -1,0 +1,49 @@
+"""Configs: what is misspelt is refused, and the nearest name is given."""
+
+from pathlib import Path
+
+import pytest
+
+from b2scvr.config import load_config
+from b2scvr.engine.settings import read_settings
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "b2scvr_tiny.py"
+
+
+def test_the_default_config_is_valid():
+    run, stages = read_settings(load_config(CONFIG))
+    assert list(stages) == ["detect", "recover"]
+    assert run.export == "checkpoints/b2scvr_tiny.safetensors"
+    assert stages["recover"].view.crop is not None
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("stages.recover.warm_up=3", r"stages\.recover: unknown key 'warm_up'; did you mean 'warmup'"),
+        ("stages.detection.lr=1", "unknown key 'detection'; did you mean 'detect'"),
+        ("train.worker=1", r"train: unknown key 'worker'; did you mean 'workers'"),
+        ("dac.temprature=1", "dac: unknown key 'temprature'; did you mean 'temperature'"),
+        ("cfc.type=RecoverNet", "cfc: no model is called 'RecoverNet'"),
+        ("optimizer.lr=1", "the config: unknown key 'optimizer'"),
+        ("stages.recover.batch=0", "batch must be at least 1"),
+        ("stages.recover.lr=-1", "lr must be above 0"),
+        ("train.keep=0", r"train\.keep must be at least 1"),
+    ],
+)
+def test_nonsense_is_refused_with_the_nearest_name(option, message):
+    with pytest.raises(ValueError, match=message):
+        read_settings(load_config(CONFIG, [option]))
+
+
+def test_a_missing_key_is_named(tmp_path):
+    path = tmp_path / "config.py"
+    path.write_text("dac = dict(type='Detector')\nstages = dict(detect=dict(steps=1, batch=1))\n")
+    with pytest.raises(ValueError, match="'lr'"):
+        read_settings(load_config(path))
+    path.write_text("stages = dict(detect=dict(steps=1, batch=1, lr=1e-3))\n")
+    with pytest.raises(ValueError, match="trains 'dac', which the config does not have"):
+        read_settings(load_config(path))
+    path.write_text("dac = dict(type='Detector')\n")
+    with pytest.raises(ValueError, match="nothing to train"):
+        read_settings(load_config(path))

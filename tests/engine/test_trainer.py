@@ -1,0 +1,125 @@
+"""The loop: a run that was killed and resumed ends with the same weights, bit for bit, as one that never stopped."""
+
+import csv
+import time
+
+import pytest
+import torch
+
+from b2scvr.checkpoints.load import read_weights
+from b2scvr.data.dataset import PairDataset
+from b2scvr.engine.checkpoint import list_checkpoints
+from b2scvr.engine.runtime import Runtime
+from b2scvr.engine.settings import StageSettings, TrainSettings
+from b2scvr.engine.trainer import MAX_SKIPPED, Trainer
+
+SETTINGS = StageSettings(steps=7, batch=2, lr=1e-2, warmup=2, crop=(64, 64), mirror=True, recolour=True, jitter=True)
+RUN = TrainSettings(workers=0, log_every=1, save_every=3, validate_every=3, validate_samples=2)
+
+
+@pytest.fixture
+def make_trainer(tmp_path, toy_network, toy_stage):
+    initial = {name: value.clone() for name, value in toy_network.state_dict().items()}
+
+    def make(name, kill_at=None, settings=SETTINGS, run=RUN, fingerprint="toy"):
+        network = type(toy_network)()
+        network.load_state_dict(initial)
+        return Trainer(
+            network, toy_stage(kill_at), settings, run, Runtime(device="cpu"), tmp_path / name, fingerprint, "toy"
+        )
+
+    return make
+
+
+@pytest.fixture
+def data(cache):
+    return PairDataset(cache, SETTINGS.view, seed=0)
+
+
+def assert_same_state(a, b):
+    for first, second in ((a.network, b.network), (a.average.network, b.average.network)):
+        for (name, x), y in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
+            assert torch.equal(x, y), name
+    moments = [t.optimizer.state_dict()["state"] for t in (a, b)]
+    assert all(torch.equal(moments[0][key]["exp_avg"], moments[1][key]["exp_avg"]) for key in moments[0])
+
+
+@pytest.mark.parametrize("kill_at", [4, 6, 7])
+def test_killed_and_resumed_is_bit_exact(make_trainer, data, kill_at):
+    straight = make_trainer("straight")
+    assert straight.fit(data, data)
+    with pytest.raises(KeyboardInterrupt):
+        make_trainer("killed", kill_at).fit(data, data)
+    resumed = make_trainer("killed")
+    torch.manual_seed(99)  # what happened before must not matter
+    resumed.resume(list_checkpoints(resumed.folder)[-1])
+    assert resumed.step in (3, 6) and resumed.step < kill_at
+    assert resumed.fit(data, data)
+    assert_same_state(straight, resumed)
+    tables = [[row["error"] for row in csv.DictReader((t.folder / "log.csv").open())] for t in (straight, resumed)]
+    assert tables[0] == tables[1] and len(tables[0]) == 7
+
+
+def test_out_of_time_is_saved_and_goes_on(make_trainer, data):
+    straight = make_trainer("straight")
+    straight.fit(data)
+    stopped = make_trainer("stopped")
+    assert not stopped.fit(data, deadline=time.monotonic())
+    assert stopped.step == 1 and stopped.last_checkpoint().is_file()
+    again = make_trainer("stopped")
+    again.resume(stopped.last_checkpoint())
+    assert again.fit(data)
+    assert_same_state(straight, again)
+
+
+def test_training_learns_and_the_seed_decides(make_trainer, data):
+    long = StageSettings(steps=60, batch=2, lr=3e-2, warmup=2, crop=(64, 64))
+    trainer = make_trainer("long", settings=long, run=TrainSettings(workers=0, log_every=10, save_every=100))
+    trainer.fit(data)
+    errors = [float(row["error"]) for row in csv.DictReader((trainer.folder / "log.csv").open())]
+    assert errors[-1] < 0.5 * errors[0]
+    other = make_trainer("other", run=TrainSettings(workers=0, seed=1))
+    other.fit(data)
+    same = make_trainer("same")
+    same.fit(data)
+    assert not torch.equal(other.network.first.weight, same.network.first.weight)
+
+
+def test_micro_batches_of_equal_size_give_the_gradient_of_the_whole(make_trainer, data):
+    settings = StageSettings(steps=2, batch=4, accumulate=2, lr=1e-2, crop=(64, 64))
+    trainer = make_trainer("micro", settings=settings)
+    assert trainer.fit(data)
+    assert trainer.stage.calls == 4
+
+
+def test_a_checkpoint_of_another_config_is_refused(make_trainer, data):
+    make_trainer("run").fit(data)
+    other = make_trainer("run", fingerprint="another")
+    with pytest.raises(ValueError, match="belongs to another config"):
+        other.resume(list_checkpoints(other.folder)[-1])
+
+
+def test_validation_keeps_the_best_weights(make_trainer, data):
+    trainer = make_trainer("run")
+    trainer.fit(data, data)
+    rows = list(csv.DictReader((trainer.folder / "validation.csv").open()))
+    assert [row["step"] for row in rows] == ["3", "6", "7"]
+    assert trainer.best == pytest.approx(max(float(row["negative_error"]) for row in rows), rel=1e-4)
+    assert "toy.first.weight" in read_weights(trainer.folder / "best.safetensors")
+
+
+def test_a_step_without_a_finite_gradient_changes_nothing(make_trainer, data):
+    trainer = make_trainer("run")
+    before = {name: value.clone() for name, value in trainer.network.state_dict().items() if "norm" not in name}
+    trainer.stage.losses = lambda network, batch: {"error": network(batch["target"]).mean() * float("nan")}
+    trainer.fit(data)
+    assert trainer.skipped == 7
+    assert all(torch.equal(trainer.network.state_dict()[name], value) for name, value in before.items())
+    trainer.skipped = MAX_SKIPPED - 1
+    with pytest.raises(FloatingPointError, match="in a row"):
+        trainer._update()
+
+
+def test_a_batch_that_does_not_divide_is_refused(make_trainer):
+    with pytest.raises(ValueError, match="does not divide into 2"):
+        StageSettings(steps=1, batch=3, accumulate=2, lr=1e-3)

@@ -1,0 +1,63 @@
+"""A whole training run of the real networks: both stages, stopped and resumed, exported into one file."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from b2scvr.checkpoints.load import read_metadata, read_weights
+from b2scvr.config import load_config
+from b2scvr.engine.training import train
+from b2scvr.types import InputError
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "b2scvr_tiny.py"
+
+
+@pytest.fixture
+def make_config(tmp_path, cache):
+    def make(name, *options):
+        chosen = [
+            f"train.work_dir={tmp_path / name}", f"train.export={tmp_path / name}.safetensors", f"train.data={cache}",
+            "train.workers=0", "stages.detect.steps=2", "stages.detect.batch=1", "stages.recover.steps=2",
+            "stages.recover.batch=1", "stages.recover.crop=(64,64)", *options,
+        ]  # fmt: skip
+        return load_config(CONFIG, chosen)
+
+    return make
+
+
+def test_both_stages_stopped_at_every_step_give_the_same_weights(make_config, tmp_path):
+    assert train(make_config("straight"), device="cpu")
+    stopping = make_config("stopped", "train.max_minutes=0")
+    calls = 0
+    while not train(stopping, resume="auto", device="cpu"):
+        calls += 1
+        assert calls < 5
+    assert calls > 1
+    straight, stopped = (read_weights(tmp_path / f"{name}.safetensors") for name in ("straight", "stopped"))
+    assert straight.keys() == stopped.keys()
+    assert {key.partition(".")[0] for key in straight} == {"dac", "cfc"}
+    assert all(torch.equal(straight[key], stopped[key]) for key in straight)
+    assert read_metadata(tmp_path / "straight.safetensors")["dac_steps"] == "2"
+    assert (tmp_path / "straight" / "config.py").is_file()
+
+
+def test_one_stage_alone_leaves_the_other_out(make_config, tmp_path):
+    assert train(make_config("one"), stage="detect", device="cpu")
+    assert {key.partition(".")[0] for key in read_weights(tmp_path / "one.safetensors")} == {"dac"}
+    with pytest.raises(ValueError, match="holds a run already"):
+        train(make_config("one"), stage="detect", device="cpu")
+    with pytest.raises(ValueError, match="belongs to another config"):
+        train(make_config("one", "stages.detect.lr=1e-5"), stage="detect", resume="auto", device="cpu")
+
+
+def test_bad_runs_are_refused_before_training(make_config, tmp_path):
+    with pytest.raises(InputError, match="no training samples"):
+        train(make_config("run"), data=str(tmp_path / "absent"), device="cpu")
+    with pytest.raises(ValueError, match="belongs to one stage"):
+        train(make_config("run"), resume=str(tmp_path / "step_00000001.pt"), device="cpu")
+    with pytest.raises(FileNotFoundError, match="checkpoint not found"):
+        train(make_config("run"), resume=str(tmp_path / "step_00000001.pt"), stage="detect", device="cpu")
+    with pytest.raises(ValueError, match="precision"):
+        train(make_config("run", "train.precision=fp8"), device="cpu")
+    assert not (tmp_path / "run").exists()
