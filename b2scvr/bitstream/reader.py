@@ -93,7 +93,7 @@ def _parse(source: str | io.BytesIO, codec_format: str | None, digest: str, name
                 if stream.codec_context is None:
                     raise InputError(f"{name}: no decoder recognises its video; was it cut inside its first picture?")
                 codec = stream.codec_context.codec.name
-                fps = float(stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
+                fps = _frame_rate(container, stream)
                 packets = list(_packets(container, stream))
                 extradata = stream.codec_context.extradata
         except (av.error.FFmpegError, ValueError) as error:
@@ -108,6 +108,14 @@ def _parse(source: str | io.BytesIO, codec_format: str | None, digest: str, name
         )
     clip = assemble(decoding, units, fps, codec, digest)
     return CodedClip(clip, units, suffix)
+
+
+def _frame_rate(container: av.container.InputContainer, stream: av.VideoStream) -> float:
+    """Pictures a second. An elementary stream has no timestamps: only its headers know (FFmpeg's average is made up)."""
+    told = stream.codec_context.framerate
+    if container.format.name in ELEMENTARY.values() and told:
+        return float(told)
+    return float(stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
 
 
 def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[bytes]:
