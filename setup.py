@@ -35,7 +35,7 @@ EXTRAS = {
     "mmcv": ["mmcv>=2.1,<3"],  # a faster deformable convolution where it can be built
     "metrics": ["lpips>=0.1.4,<0.2"],
     "test": ["pytest>=8,<10"],
-    "dev": ["ruff>=0.9,<1", "mypy>=1.14,<3"],
+    "dev": ["ruff>=0.17,<0.18", "mypy>=2.4,<3"],  # one layout of the code: formatters change theirs between minors
 }
 
 README = ROOT / "README.md"

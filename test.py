@@ -24,13 +24,19 @@ def parser() -> argparse.ArgumentParser:
     it = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    it.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="elementary stream, container, or folder of them")
-    it.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: configs/b2scvr_tiny.py")
+    it.add_argument(
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="elementary stream, container, or folder of them"
+    )
+    it.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="default: configs/b2scvr_tiny.py"
+    )
     it.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights (default: those that the config names)")
     it.add_argument("--output", type=Path, default=Path("outputs"), metavar="DIR", help="default: outputs/")
     it.add_argument("--gt", type=Path, metavar="CLEAN", help="clean stream or folder of frames, to measure against; for "
                     "several inputs a folder with one of these for each, by name")  # fmt: skip
-    it.add_argument("--masks", type=Path, metavar="DIR", help="recover with these masks (255 = damaged) instead of finding them")
+    it.add_argument(
+        "--masks", type=Path, metavar="DIR", help="recover with these masks (255 = damaged) instead of finding them"
+    )
     it.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     it.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="of the networks (default: fp32)")
     it.add_argument("--stage", choices=STAGES, default="recover", help="stop after it (default: recover)")
@@ -60,13 +66,16 @@ def main(argv: list[str] | None = None) -> int:
         if outcome.metrics is None:
             code = _complain(outcome.error or "", UNREADABLE)
         elif arguments.json:
-            print(json.dumps({"input": str(outcome.job.source), "output": str(outcome.job.target)} | outcome.metrics), flush=True)
+            print(
+                json.dumps({"input": str(outcome.job.source), "output": str(outcome.job.target)} | outcome.metrics),
+                flush=True,
+            )
         else:
             print(_summary(outcome.metrics, outcome.job.target), flush=True)
     return code
 
 
-def _load(arguments: argparse.Namespace, request: Request):  # noqa: ANN202 - the pipeline is imported only when needed
+def _load(arguments: argparse.Namespace, request: Request):
     started = time.perf_counter()
     from b2scvr.pipeline import Recoverer
 
@@ -85,12 +94,14 @@ def _recorded(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def _summary(metrics: dict, target: Path) -> str:
-    words = [f"{metrics['frames']} frames, {metrics['broken_access_units']} broken, {metrics['lost_access_units']} lost"]
+    words = [
+        f"{metrics['frames']} frames, {metrics['broken_access_units']} broken, {metrics['lost_access_units']} lost"
+    ]
     if "mode" in metrics:
         words.append(f"{metrics['damaged_frames_detected']} damaged, mode {metrics['mode']}")
     if metrics.get("psnr"):
         words.append("PSNR {decoded:.2f} -> {recovered:.2f} dB".format(**metrics["psnr"]))
-    return "; ".join([*words, str(target)])
+    return "\n  note: ".join(["; ".join([*words, str(target)]), *metrics["notes"]])
 
 
 def _complain(message: str, code: int) -> int:

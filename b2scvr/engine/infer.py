@@ -1,6 +1,6 @@
 """Inference: each input is read, recovered, measured and written, or told to be unreadable; the others go on.
 
-    read -> [truth, given masks] -> recover -> measure -> write into a folder that is whole or absent
+read -> [truth, given masks] -> recover -> measure -> write into a folder that is whole or absent
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ Progress = Callable[[str, int, int], None]
 class ClipRecoverer(Protocol):
     """What inference needs of the pipeline."""
 
-    def recover(self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = ...) -> RecoveredClip:
+    def recover(
+        self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = ...
+    ) -> RecoveredClip:
         """Return the clip recovered; given masks are uint8 [T, H, W], 1 = corrupted."""
         ...
 

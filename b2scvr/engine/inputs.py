@@ -67,7 +67,9 @@ def belonging_to(job: Job, given: Path, alone: bool) -> Path:
         raise InputError(f"{given}: no such file or folder")
     if given.is_file():
         if not alone:
-            raise InputError(f"{given}: one clip can't be the truth of several inputs; give a folder with one entry for each")
+            raise InputError(
+                f"{given}: one clip can't be the truth of several inputs; give a folder with one entry for each"
+            )
         return given
     if alone and any(p.suffix.lower() in PICTURE_SUFFIXES for p in given.iterdir()):
         return given

@@ -32,7 +32,9 @@ def write_results(
         try:
             write_stream(folder, job.source, recovered)
         except RemuxError as error:
-            notes.append(f"the repaired stream could not be put back into its container ({error}); it is in {STREAM_NAME}")
+            notes.append(
+                f"the repaired stream could not be put back into its container ({error}); it is in {STREAM_NAME}"
+            )
     size = sum(p.stat().st_size for p in folder.glob(STREAM_NAME))
     write_report(folder / "report.html", _report(job, coded, recovered, measured, pictures, size, tuple(notes)))
 
@@ -108,7 +110,9 @@ def _facts(
     ]
     if size:
         before = job.source.stat().st_size
-        facts.append(("File", f"{_megabytes(size)}", f"{size / before:.2f} times the damaged one, {_megabytes(before)}"))
+        facts.append(
+            ("File", f"{_megabytes(size)}", f"{size / before:.2f} times the damaged one, {_megabytes(before)}")
+        )
     if "psnr" in measured:
         in_damaged = measured["psnr"]["damaged"]
         if in_damaged["decoded"] is not None:

@@ -43,7 +43,7 @@ def lpips(pictures: np.ndarray, truth: np.ndarray, device: str = "cpu") -> np.nd
     return values
 
 
-def _to_tensor(picture: np.ndarray, device: str):  # noqa: ANN202 - torch is imported only where it is needed
+def _to_tensor(picture: np.ndarray, device: str):
     import torch
 
     return torch.from_numpy(picture).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1

@@ -64,6 +64,8 @@ def _read(folder: Path, flags: int) -> np.ndarray:
         if image is None:
             raise InputError(f"{path}: not a picture that can be read")
         if images and image.shape != images[0].shape:
-            raise InputError(f"{path}: its size {image.shape[1::-1]} is not that of the others, {images[0].shape[1::-1]}")
+            raise InputError(
+                f"{path}: its size {image.shape[1::-1]} is not that of the others, {images[0].shape[1::-1]}"
+            )
         images.append(image)
     return np.stack(images)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Stream
 from av.video.reformatter import Colorspace
 
 CRF = 16  # near transparent: the frames themselves are beside it
@@ -50,7 +51,7 @@ def remux(repaired: bytes, original: Path, target: Path) -> None:
     packet for each picture or does not take the stream.
     """
     try:
-        with av.open(io.BytesIO(repaired), format="h264") as stream, av.open(str(original)) as container:
+        with av.open(io.BytesIO(repaired), "r", "h264") as stream, av.open(str(original), "r") as container:
             pictures = [packet for packet in stream.demux(video=0) if packet.size]
             video = container.streams.video[0]
             kept = [video, *container.streams.audio]
@@ -59,11 +60,12 @@ def remux(repaired: bytes, original: Path, target: Path) -> None:
             if len(slots) != len(pictures):
                 raise RemuxError(f"the container has {len(slots)} packets for {len(pictures)} pictures")
             with av.open(str(target), "w") as output:
-                outputs = {video: output.add_stream_from_template(stream.streams.video[0])}
-                outputs |= {sound: output.add_stream_from_template(sound) for sound in container.streams.audio}
+                places: dict[int, Stream] = {video.index: output.add_stream_from_template(stream.streams.video[0])}
+                for sound in container.streams.audio:
+                    places[sound.index] = output.add_stream_from_template(sound)
                 following = iter(pictures)
                 for packet in packets:
-                    place = outputs[packet.stream]
+                    place = places[packet.stream.index]
                     if packet.stream is video:
                         packet = _timed_like(next(following), packet)
                     packet.stream = place

@@ -57,7 +57,9 @@ def test_lpips_without_its_package_names_the_extra(clips, monkeypatch):
 
 def test_lpips_is_zero_for_the_same_and_grows(clips):
     pytest.importorskip("lpips")
-    decoded, recovered, _, clean = (np.repeat(np.repeat(clip, 2, 1), 2, 2) for clip in (clips[0], clips[1], clips[3], clips[3]))
+    decoded, recovered, _, clean = (
+        np.repeat(np.repeat(clip, 2, 1), 2, 2) for clip in (clips[0], clips[1], clips[3], clips[3])
+    )
     try:
         found = perceptual.lpips(decoded, clean)
     except perceptual.LpipsUnavailableError as error:

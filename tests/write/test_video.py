@@ -6,7 +6,6 @@ import pytest
 
 from b2scvr.write.video import RemuxError, remux, write_video
 
-
 SAME_STRUCTURE = {"bf": "2", "g": "8", "threads": "1", "x264-params": "b-adapt=0:scenecut=0"}  # whatever the pictures
 
 

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from b2scvr.bitstream import reader
+from b2scvr.engine.inputs import Job, UsageError, belonging_to, list_jobs, load_masks, load_truth
+from b2scvr.types import InputError
+from b2scvr.write import write_masks, write_pictures
+
+
+def test_files_and_folders_become_jobs(tmp_path):
+    for name in ("b.mp4", "a.h264", "README.md", "c.265"):
+        (tmp_path / name).touch()
+    (tmp_path / "empty").mkdir()
+    jobs, problems = list_jobs([tmp_path / "odd.bin", tmp_path, tmp_path / "empty"], tmp_path / "out")
+    assert [job.source.name for job in jobs] == ["odd.bin", "a.h264", "b.mp4", "c.265"]
+    assert jobs[1].target == tmp_path / "out" / "a" and jobs[1].name == "a"
+    assert len(problems) == 1 and "empty" in problems[0]
+
+
+def test_the_same_input_twice_is_one_job_but_two_with_one_name_are_refused(tmp_path):
+    assert len(list_jobs([tmp_path / "a.h264", tmp_path / "a.h264"], tmp_path)[0]) == 1
+    with pytest.raises(UsageError, match="both write to"):
+        list_jobs([tmp_path / "a.h264", tmp_path / "a.mp4"], tmp_path)
+
+
+def test_what_belongs_to_an_input(tmp_path):
+    job = Job(tmp_path / "a.h264", tmp_path / "out" / "a")
+    write_pictures(tmp_path / "frames", np.zeros((1, 8, 8, 3), np.uint8))
+    (tmp_path / "clean.h264").touch()
+    assert belonging_to(job, tmp_path / "clean.h264", alone=True) == tmp_path / "clean.h264"
+    assert belonging_to(job, tmp_path / "frames", alone=True) == tmp_path / "frames"
+    with pytest.raises(InputError, match="several inputs"):
+        belonging_to(job, tmp_path / "clean.h264", alone=False)
+    with pytest.raises(InputError, match="no such file"):
+        belonging_to(job, tmp_path / "nowhere", alone=True)
+    (tmp_path / "truth" / "a").mkdir(parents=True)
+    (tmp_path / "truth" / "b.mp4").touch()
+    assert belonging_to(job, tmp_path / "truth", alone=False) == tmp_path / "truth" / "a"
+    other = Job(tmp_path / "b.h264", tmp_path / "out" / "b")
+    assert belonging_to(other, tmp_path / "truth", alone=False) == tmp_path / "truth" / "b.mp4"
+    with pytest.raises(InputError, match="an entry 'c'"):
+        belonging_to(Job(tmp_path / "c.h264", tmp_path / "c"), tmp_path / "truth", alone=False)
+
+
+def test_truth_and_masks_must_fit_the_clip(tmp_path, clean_stream):
+    clip = reader.decode(clean_stream).clip
+    (tmp_path / "clean.h264").write_bytes(clean_stream)
+    assert np.array_equal(load_truth(tmp_path / "clean.h264", clip), clip.frames)
+    write_pictures(tmp_path / "frames", clip.frames)
+    assert np.array_equal(load_truth(tmp_path / "frames", clip), clip.frames)
+    write_masks(tmp_path / "masks", np.ones(clip.frames.shape[:3], np.uint8))
+    assert load_masks(tmp_path / "masks", clip).all()
+    write_pictures(tmp_path / "short", clip.frames[:5])
+    with pytest.raises(InputError, match="holds 5 pictures of 128x96, the input has 24 pictures of 128x96"):
+        load_truth(tmp_path / "short", clip)
