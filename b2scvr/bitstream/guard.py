@@ -26,7 +26,9 @@ def run_guarded(function: Callable[[Path], Any], path: Path, time_limit_s: float
         target = f"{function.__module__}:{function.__qualname__}"
         command = [sys.executable, "-m", "b2scvr.bitstream.guard", target, str(path.resolve()), str(path), str(result)]
         try:
-            child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=time_limit_s, check=False)
+            child = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=time_limit_s, check=False
+            )
         except subprocess.TimeoutExpired as error:
             raise InputError(f"{path}: decoding took longer than {time_limit_s:.0f} s and was stopped") from error
         if child.returncode == _REFUSED:

@@ -11,7 +11,9 @@ import numpy as np
 from b2scvr.types import MV_BLOCK
 
 
-def dense_vectors(records: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def dense_vectors(
+    records: np.ndarray, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return (past, past_valid, future, future_valid) on the 8x8 grid.
 
     records: structured array of AVMotionVector (may be empty). Fields are float32 [ceil(H/8), ceil(W/8), 2], (x, y) in
