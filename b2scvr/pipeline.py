@@ -16,7 +16,7 @@ import torch
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.planes import merge_planes, rgb_to_planes
 from b2scvr.bitstream.reader import read_coded
-from b2scvr.bitstream.repair import next_broken, require_spliceable, restore_vectors, splice_stream
+from b2scvr.bitstream.repair import VECTOR_FIELDS, next_broken, require_spliceable, restore_vectors, splice_stream
 from b2scvr.cfc.schedule import PictureRestorer as NetworkRestorer
 from b2scvr.checkpoints.load import load_weights
 from b2scvr.config import Config, load_config
@@ -215,8 +215,7 @@ def _damaged(clip: ParsedClip) -> list[int]:
 
 def _with_vectors(clip: ParsedClip, sent: ParsedClip) -> ParsedClip:
     """`clip` (a decode of the partly repaired stream) with the vectors of `sent`: what was sent does not change."""
-    names = ("mv_past", "mv_future", "mv_past_valid", "mv_future_valid")
-    return dataclasses.replace(clip, **{name: getattr(sent, name) for name in names})
+    return dataclasses.replace(clip, **{name: getattr(sent, name) for name in VECTOR_FIELDS})
 
 
 def _given_damage(mask: np.ndarray, grid: tuple[int, int]) -> PictureDamage:

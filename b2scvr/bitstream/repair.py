@@ -7,9 +7,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from b2scvr.bitstream.assembly import CodedClip
+from b2scvr.bitstream.nal import scan
 from b2scvr.bitstream.splice import check_spliceable, splice_picture
-from b2scvr.bitstream.syntax import ParameterSets
+from b2scvr.bitstream.syntax import ParameterSets, parse_slice_header
 from b2scvr.types import AccessUnitStatus, ParsedClip, Planes, SpliceError
+
+B_SLICE, SLICE_KINDS = 1, 5  # slice_type modulo 5, H.264 table 7-6
+VECTOR_FIELDS = ("mv_past", "mv_future", "mv_past_valid", "mv_future_valid")
 
 
 def require_spliceable(coded: CodedClip) -> None:
@@ -47,9 +51,11 @@ def splice_stream(coded: CodedClip, pictures: Mapping[int, Planes]) -> list[byte
 def restore_vectors(coded: CodedClip, decode: Callable[[bytes], CodedClip]) -> None:
     """Give the pictures that are not broken the vectors that they were sent, in place.
 
-    Direct prediction of a B picture takes its vectors from the co-located picture (H.264 8.4.1.2.2), and vector prediction
-    passes them on to the neighbours: next to a broken picture they come out wrong although their bits arrived. With the
-    broken pictures replaced by intra pictures, whatever their samples, that influence is gone. `decode` parses a stream.
+    Spatial direct prediction of a B picture asks the co-located picture whether it stands still (H.264 8.4.1.2.2), and
+    vector prediction passes the answer on to the neighbours: next to a broken picture vectors come out wrong although
+    their bits arrived. With the broken pictures replaced by intra pictures, whatever their samples, that influence is
+    gone. Temporal direct prediction (8.4.1.2.3) takes the vectors themselves from there: such pictures are left as they
+    are. `decode` parses a stream.
 
     Raises SpliceError when the stream cannot be spliced.
     """
@@ -60,10 +66,31 @@ def restore_vectors(coded: CodedClip, decode: Callable[[bytes], CodedClip]) -> N
     probe = decode(b"".join(splice_stream(coded, broken)) + coded.suffix).clip
     if len(probe) != len(clip):
         raise SpliceError(f"with its broken pictures replaced the stream has {len(probe)} pictures, not {len(clip)}")
+    temporal = _temporal_direct(coded.access_units)
     for slot in range(len(clip)):
-        if not _is_broken(clip.status[slot]) and not clip.lost[slot]:
-            for name in ("mv_past", "mv_future", "mv_past_valid", "mv_future_valid"):
+        if not (_is_broken(clip.status[slot]) or clip.lost[slot] or temporal[clip.decode_index[slot]]):
+            for name in VECTOR_FIELDS:
                 getattr(clip, name)[slot] = getattr(probe, name)[slot]
+
+
+def _temporal_direct(units: list[bytes]) -> list[bool]:
+    """Whether each access unit holds a B slice with temporal direct prediction; unreadable headers count as none."""
+    sets = ParameterSets()
+    return [_has_temporal_slice(unit, sets) for unit in units]
+
+
+def _has_temporal_slice(unit: bytes, sets: ParameterSets) -> bool:
+    sets.update(unit)
+    for nal in scan(unit):
+        if not nal.is_slice:
+            continue
+        try:
+            header = parse_slice_header(unit[nal.payload : nal.end], sets)
+        except SpliceError:
+            return False
+        if header.slice_type % SLICE_KINDS == B_SLICE and not header.direct_spatial_mv_pred:
+            return True
+    return False
 
 
 def next_broken(clip: ParsedClip, done: set[int]) -> list[int]:

@@ -104,3 +104,13 @@ def test_streams_that_cannot_be_spliced(clean, broken):
         require_spliceable(replace(broken, access_units=[b"\0\0\1\x41\x9a\x22"]))
     with pytest.raises(SpliceError, match="samples of picture"):
         require_spliceable(replace(broken, clip=replace(broken.clip, planes={})))
+
+
+def test_temporal_direct_pictures_keep_the_vectors_they_decoded_to(moving):
+    options = {"x264-params": "b-adapt=0:bframes=3:b-pyramid=2:direct=temporal"}
+    coded = decode(damage(encode_h264(moving(20), options=options), CutModel(1, length=200, seed=1))[0])
+    assert (coded.clip.status == AccessUnitStatus.BROKEN).any()
+    before = copy.deepcopy(coded)
+    restore_vectors(coded, decode)
+    b_pictures = coded.clip.picture_type == PictureType.B
+    assert b_pictures.any() and not any(b_pictures[t] for t in _different(coded.clip, before.clip))
