@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 from rich.console import Console
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an
 from b2scvr.bitstream.video import list_videos
 from b2scvr.engine.evaluate import Protocol, evaluate
 from b2scvr.engine.evaluation_report import as_csv, as_json, markdown
+from b2scvr.pipeline import Recoverer
 from b2scvr.types import InputError, SpliceError
 
 
@@ -43,6 +45,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+@lru_cache(maxsize=8)
+def build(config: str, protocol: Protocol) -> Recoverer:
+    """Return the recoverer of a config, made once a process."""
+    return Recoverer(config, protocol.checkpoint, device=protocol.device, mode=protocol.mode)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Evaluate; return the exit code: 0 done, 2 a config, weights or option that makes no sense, 3 unusable footage."""
     args = parse(argv)
@@ -57,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
             def show(done: int, total: int) -> None:
                 bar.update(task, completed=done, total=total)
 
-            results = evaluate(clips, args.seeds, args.configs, protocol, args.workers, show)
+            results = evaluate(clips, args.seeds, args.configs, protocol, build, args.workers, show)
     except InputError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 3

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,9 +22,9 @@ from b2scvr.bitstream.damage import branch, damage
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.reader import decode
 from b2scvr.bitstream.video import load_frames
+from b2scvr.engine.infer import ClipRecoverer
 from b2scvr.metrics.masks import damaged_pictures, mask_scores, mask_truth
 from b2scvr.metrics.psnr import psnr
-from b2scvr.pipeline import Recoverer
 from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip
 
 CONCEALMENT = "concealment"  # the decoder's own pictures, with the damage trace as their mask
@@ -44,6 +43,11 @@ class Protocol:
     checkpoint: str | None = None  # instead of the configs' own
     device: str = "cpu"
     max_pictures: int | None = None  # of each clip; None = all
+
+
+Build = Callable[
+    [str, Protocol], ClipRecoverer
+]  # config's path -> what recovers; called for every twin: keep what it made
 
 
 @dataclass(frozen=True)
@@ -70,30 +74,46 @@ def evaluate(
     seeds: list[int],
     configs: list[str],
     protocol: Protocol,
+    build: Build,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> list[Result]:
     """Return a result for concealment and each config (by its file's name), each clip and each seed, in that order.
 
-    workers: processes; each works on one twin at a time with its share of the cores.
+    build: makes the recoverer of a config; a function of a module where there are several workers.
+    workers: processes; each works on one twin at a time with its share of the cores. One worker is this process.
     """
     twins = [(clip, seed) for clip in clips for seed in seeds]
-    threads = max(1, torch.get_num_threads() // workers)
     found: dict[tuple[Path, int], list[Result]] = {}
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(threads,)) as pool:
-        futures = {pool.submit(evaluate_twin, clip, seed, configs, protocol): (clip, seed) for clip, seed in twins}
-        try:
-            for done, future in enumerate(as_completed(futures), 1):
-                found[futures[future]] = future.result()
-                if progress:
-                    progress(done, len(twins))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for twin, results in _run(twins, configs, protocol, build, workers):
+        found[twin] = results
+        if progress:
+            progress(len(found), len(twins))
     return [result for twin in twins for result in found[twin]]
 
 
-def evaluate_twin(clip: Path, seed: int, configs: list[str], protocol: Protocol) -> list[Result]:
+def _run(
+    twins: list[tuple[Path, int]], configs: list[str], protocol: Protocol, build: Build, workers: int
+) -> Iterator[tuple[tuple[Path, int], list[Result]]]:
+    """Yield each twin with its results, as they come."""
+    if workers == 1:
+        for clip, seed in twins:
+            yield (clip, seed), evaluate_twin(clip, seed, configs, protocol, build)
+        return
+    threads = max(1, torch.get_num_threads() // workers)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(threads,)) as pool:
+        futures = {
+            pool.submit(evaluate_twin, clip, seed, configs, protocol, build): (clip, seed) for clip, seed in twins
+        }
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def evaluate_twin(clip: Path, seed: int, configs: list[str], protocol: Protocol, build: Build) -> list[Result]:
     """Return the results of concealment and of each config on the twin of `clip` damaged with `seed`.
 
     Raises ValueError when the damaged stream has other access units than the clean one.
@@ -109,7 +129,7 @@ def evaluate_twin(clip: Path, seed: int, configs: list[str], protocol: Protocol)
     judge = _Judge(clip.stem, seed, truth.frames, coded.clip)
     results = [judge.result(CONCEALMENT, coded.clip.frames, trace_masks(coded.clip), 0.0)]
     for config in configs:
-        recoverer = _recoverer(config, protocol)
+        recoverer = build(config, protocol)
         start = time.perf_counter()
         recovered = recoverer.recover(_copy(coded))
         seconds = time.perf_counter() - start
@@ -167,11 +187,6 @@ def _copy(coded: CodedClip) -> CodedClip:
     clip = coded.clip
     names = ("mv_past", "mv_future", "mv_past_valid", "mv_future_valid")
     return replace(coded, clip=replace(clip, **{name: getattr(clip, name).copy() for name in names}))
-
-
-@lru_cache(maxsize=8)
-def _recoverer(config: str, protocol: Protocol) -> Recoverer:
-    return Recoverer(config, protocol.checkpoint, device=protocol.device, mode=protocol.mode)
 
 
 def _mean(values: np.ndarray) -> float | None:
