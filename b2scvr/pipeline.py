@@ -223,7 +223,7 @@ def _given_damage(mask: np.ndarray, grid: tuple[int, int]) -> PictureDamage:
     height, width = mask.shape
     padded = np.pad(mask > 0, ((0, grid[0] * 16 - height), (0, grid[1] * 16 - width)))
     blocks = padded.reshape(grid[0], 16, grid[1], 16).any(axis=(1, 3))
-    return PictureDamage(blocks.astype(np.float32), (mask > 0).astype(np.float32), 1.0)
+    return PictureDamage(np.asarray(blocks, np.float32), (mask > 0).astype(np.float32), 1.0)
 
 
 def _remains(clip: ParsedClip) -> Iterator[str]:

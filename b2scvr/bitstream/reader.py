@@ -16,6 +16,7 @@ from pathlib import Path
 import av
 import av.logging
 import numpy as np
+from av.sidedata.encparams import VideoEncParams
 
 from b2scvr.bitstream import motion_vectors, prediction_modes
 from b2scvr.bitstream.assembly import CodedClip, Decoding, Picture, assemble
@@ -86,7 +87,7 @@ def _parse(source: str | io.BytesIO, codec_format: str | None, digest: str, name
     av.logging.set_skip_repeated(False)
     with av.logging.Capture():
         try:
-            with av.open(source, format=codec_format) as container:
+            with av.open(source, mode="r", format=codec_format) as container:
                 if not container.streams.video:
                     raise InputError(f"{name}: holds no video stream")
                 stream = container.streams.video[0]
@@ -135,6 +136,7 @@ def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> 
 
 def _open_decoder(codec: str, extradata: bytes | None) -> av.VideoCodecContext:
     decoder = av.CodecContext.create(codec, "r")
+    assert isinstance(decoder, av.VideoCodecContext)
     if extradata:
         decoder.extradata = extradata
     decoder.thread_type = "SLICE"
@@ -204,7 +206,7 @@ def _describe(frame: av.VideoFrame, section: list[str], keep_planes: bool) -> Pi
         rgb=frame.to_ndarray(format="rgb24"),
         picture_type=_PICTURE_TYPES.get(int(frame.pict_type), PictureType.UNKNOWN),
         vectors=motion_vectors.dense_vectors(records.to_ndarray() if records else _NO_VECTORS, height, width),
-        qp=parameters.qp_map() if parameters else None,
+        qp=parameters.qp_map() if isinstance(parameters, VideoEncParams) else None,
         modes=prediction_modes.modes_from_log(section, -(-height // MB_SIZE), -(-width // MB_SIZE)),
         is_corrupt=frame.is_corrupt,
         planes=planes_from_frame(frame) if keep_planes and planar else None,

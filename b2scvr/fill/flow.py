@@ -15,10 +15,11 @@ def optical_flow(source: np.ndarray, target: np.ndarray, initial: np.ndarray | N
     height, width = source.shape[:2]
     if min(height, width) < 32:
         return np.zeros((height, width, 2), np.float32) if initial is None else initial.astype(np.float32)
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (source, target)]
-    start = None if initial is None else np.ascontiguousarray(initial, np.float32)
-    return search.calc(grey[0], grey[1], start)
+    if initial is None:
+        return search.calc(grey[0], grey[1], None)  # type: ignore[arg-type]
+    return search.calc(grey[0], grey[1], np.ascontiguousarray(initial, np.float32))
 
 
 def warp(picture: np.ndarray, motion: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ def test_partition_centre_is_not_its_corner():
 
 
 def test_small_blocks_are_averaged_over_their_cell():
-    quarters = [(-1, 4, 4, x, y, motion, 0, 4) for (x, y), motion in zip([(2, 2), (6, 2), (2, 6), (6, 6)], [0, 4, 8, 12])]
+    quarters = [(-1, 4, 4, x, y, motion, 0, 4) for x, y, motion in [(2, 2, 0), (6, 2, 4), (2, 6, 8), (6, 6, 12)]]
     past, valid, _, _ = dense_vectors(records(*quarters), 8, 8)
     assert valid[0, 0] and past[0, 0, 0] == 1.5
 

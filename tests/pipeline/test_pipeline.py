@@ -20,7 +20,9 @@ class Oracle:
 
     def detect(self, surroundings):
         height, width = surroundings.decoded.shape[:2]
-        return PictureDamage(np.ones(surroundings.concealed.shape, np.float32), np.ones((height, width), np.float32), 1.0)
+        return PictureDamage(
+            np.ones(surroundings.concealed.shape, np.float32), np.ones((height, width), np.float32), 1.0
+        )
 
     def restore(self, surroundings, damage):
         return self.frames[surroundings.index]
@@ -116,6 +118,8 @@ def test_a_smaller_working_size_still_writes_the_native_one(streams):
             seen.append(surroundings.decoded.shape)
             return surroundings.fill
 
-    recovered = Pipeline(Oracle(damaged.clip), Small(damaged.clip), size=(64, 48), decode=reader.decode).recover(damaged)
+    recovered = Pipeline(Oracle(damaged.clip), Small(damaged.clip), size=(64, 48), decode=reader.decode).recover(
+        damaged
+    )
     assert seen and all(shape == (48, 64, 3) for shape in seen)
     assert recovered.frames.shape == damaged.clip.frames.shape
