@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+SMALLEST_SIDE = 32  # pixels; the search needs room for its pyramid
+
 
 def optical_flow(source: np.ndarray, target: np.ndarray, initial: np.ndarray | None = None) -> np.ndarray:
     """Return float32 [H, W, 2], (x, y) pixels, from each pixel of `source` to its match in `target` (uint8 [H, W, 3] RGB).
@@ -12,14 +14,12 @@ def optical_flow(source: np.ndarray, target: np.ndarray, initial: np.ndarray | N
     Dense inverse search (Kroeger et al., ECCV 2016), OpenCV's medium preset, started at `initial` where given. Pictures too
     small for its patches give the initial flow, or zero.
     """
-    height, width = source.shape[:2]
-    if min(height, width) < 32:
-        return np.zeros((height, width, 2), np.float32) if initial is None else initial.astype(np.float32)
+    start = np.zeros((*source.shape[:2], 2), np.float32) if initial is None else np.array(initial, np.float32)
+    if min(source.shape[:2]) < SMALLEST_SIDE:
+        return start
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (source, target)]
-    if initial is None:
-        return search.calc(grey[0], grey[1], None)  # type: ignore[arg-type]
-    return search.calc(grey[0], grey[1], np.ascontiguousarray(initial, np.float32))
+    return search.calc(grey[0], grey[1], start)
 
 
 def warp(picture: np.ndarray, motion: np.ndarray) -> np.ndarray:
