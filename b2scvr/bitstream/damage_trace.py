@@ -33,7 +33,9 @@ def trace_damage(clip: ParsedClip) -> None:
             reach[index] = True
         else:
             soft[index] = _carried(clip, index, soft, past[:1], future[:1])
-            reach[index] = _reached(clip, index, reach, past, future) if has_vectors else _follows(clip, index, reach, held)
+            reach[index] = (
+                _reached(clip, index, reach, past, future) if has_vectors else _follows(clip, index, reach, held)
+            )
             if reach[index].any():
                 clip.status[index] = AccessUnitStatus.DEPENDENT
         if clip.is_reference[index]:
