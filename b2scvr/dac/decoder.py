@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from b2scvr.dac.change_point import RasterSlices
+from b2scvr.ops.change_point import RasterSlices
 
 NOTICED_UNIT = 128.0  # macroblocks; about how long a decoder reads garbage before it notices (median of 17 pictures)
 POSITION_CHANNELS = 4
+PRIOR_LOGIT = -2.0  # of a macroblock before anything is learned: damage is rare
 
 
 class Comparison(nn.Module):
@@ -67,6 +68,7 @@ class MacroblockHead(nn.Module):
         self.mix = nn.Conv2d(in_channels + POSITION_CHANNELS, dim, 1)
         self.body = nn.Sequential(*(ResidualConv(dim, dilation) for dilation in dilations))
         self.logit = nn.Conv2d(dim, 1, 1)
+        nn.init.constant_(self.logit.bias, PRIOR_LOGIT)  # type: ignore[arg-type]
 
     def forward(self, maps: Sequence[Tensor], position: Tensor) -> tuple[Tensor, Tensor]:
         """maps: [B, c, h, w], in_channels in all; position: [B, 4, h, w]. Returns [B, dim, h, w] and logits [B, h, w]."""
@@ -105,9 +107,3 @@ def raster_position(slice_start: Tensor, concealed: Tensor) -> Tensor:
     rows = torch.linspace(-1, 1, height, device=concealed.device)[:, None].expand(batch, height, width)
     columns = torch.linspace(-1, 1, width, device=concealed.device).expand(batch, height, width)
     return torch.stack((rows, columns, ahead.reshape(concealed.shape), any_concealed.reshape(concealed.shape)), 1)
-
-
-def mask_at_pixels(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return logits at a quarter of the resolution of the padded picture, [B, 1, 4h, 4w], at every pixel of `size`."""
-    full = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
-    return full[..., : size[0], : size[1]]

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from b2scvr.backbones.sam2 import PictureFeatures, SegmentAnything
-from b2scvr.dac.change_point import wrong_probability
 from b2scvr.dac.decoder import Comparison, MacroblockHead, PixelHead, raster_position
 from b2scvr.dac.neck import PromptingNeck
 from b2scvr.dac.prompts import DensePrompts, PromptTokens
+from b2scvr.ops.change_point import wrong_probability
 from b2scvr.ops.padding import pad_to_multiple
 from b2scvr.ops.resize import resize
 from b2scvr.registry import MODELS

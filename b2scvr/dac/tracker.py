@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from b2scvr.dac.decoder import mask_at_pixels
-from b2scvr.ops.batch import pictures_to_tensor
+from b2scvr.ops.batch import mask_at_pixels, pictures_to_tensor
 from b2scvr.types import PictureDamage, Surroundings
 
 

@@ -8,11 +8,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from b2scvr.dac.decoder import mask_at_pixels
 from b2scvr.data.dataset import Batch
 from b2scvr.fill.surroundings import BEFORE
 from b2scvr.losses.detection import detection_losses
 from b2scvr.losses.recovery import recovery_losses
+from b2scvr.ops.batch import mask_at_pixels
 from b2scvr.types import MB_SIZE
 
 RECOVER_INPUTS = ("window", "candidates", "candidate_valid", "mask", "motion", "distance", "evidence")

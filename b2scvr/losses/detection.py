@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from b2scvr.dac.change_point import change_point_nll
-from b2scvr.dac.decoder import mask_at_pixels
+from b2scvr.ops.batch import mask_at_pixels
+from b2scvr.ops.change_point import change_point_nll
 
 FOCAL_ALPHA = 0.25  # Lin et al., Focal Loss, 2017
 FOCAL_GAMMA = 2.0

@@ -41,3 +41,9 @@ def macroblocks_to_pixels(grid: Tensor, size: tuple[int, int]) -> Tensor:
     """Return values of macroblocks [B, C, h, w] at every pixel [B, C, H, W], (H, W) = size."""
     pixels = F.interpolate(grid, scale_factor=MB_SIZE, mode="nearest")
     return pixels[..., : size[0], : size[1]]
+
+
+def mask_at_pixels(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return logits at a quarter of the resolution of the padded picture, [B, 1, 4h, 4w], at every pixel of `size`."""
+    full = F.interpolate(logits, scale_factor=4, mode="bilinear", align_corners=False)
+    return full[..., : size[0], : size[1]]

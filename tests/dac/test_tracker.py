@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from b2scvr.dac.decoder import mask_at_pixels
 from b2scvr.dac.detector import DetectorOutput
 from b2scvr.dac.tracker import DamageDetector
+from b2scvr.ops.batch import mask_at_pixels
 from b2scvr.ops.evidence import CHANNELS
 from b2scvr.types import CANDIDATES, Surroundings
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from b2scvr.dac.change_point import RasterSlices, change_point_nll, change_point_posterior, wrong_probability
+from b2scvr.ops.change_point import RasterSlices, change_point_nll, change_point_posterior, wrong_probability
 
 BROKEN = torch.tensor([True])
 
