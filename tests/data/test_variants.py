@@ -16,9 +16,7 @@ def test_the_same_seed_clip_and_round_give_the_same_variant():
     assert all(other != drawn[0] for other in others)
 
 
-@pytest.mark.parametrize(
-    ("pictures", "height", "width"), [(19, 360, 640), (300, 640, 360), (60, 272, 640), (24, 96, 128), (1, 288, 352)]
-)
+@pytest.mark.parametrize("shape", [(19, 360, 640), (300, 640, 360), (60, 272, 640), (24, 96, 128), (1, 288, 352)])
 def test_variants_stay_inside_the_clip_and_can_be_coded(shape):
     pictures, height, width = shape
     for number in range(50):
