@@ -100,11 +100,13 @@ def run(
     for job in jobs:
         try:
             with watch(job.name) as progress:
-                yield Outcome(job, metrics=_process(job, request, recoverer, progress, alone=len(jobs) == 1))
+                metrics = _process(job, request, recoverer, progress, alone=len(jobs) == 1)
         except InputError as error:
             yield Outcome(job, error=_one_line(str(error)))
         except SpliceError as error:
             yield Outcome(job, error=_one_line(f"{job.source}: can't be spliced ({error}); use --mode auto or frames"))
+        else:
+            yield Outcome(job, metrics=metrics)
 
 
 def _process(

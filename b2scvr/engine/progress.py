@@ -7,7 +7,6 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
@@ -29,16 +28,17 @@ class StageProgress:
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
+            TextColumn("{task.fields[steps]}"),
             TimeRemainingColumn(),
+            TextColumn("left,"),
+            TimeElapsedColumn(),
+            TextColumn("gone"),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
         )
-        self._task = self._bar.add_task(name, total=None)
         self._stage = ""
+        self._task = self._bar.add_task(name, total=None, steps="")
 
     def __enter__(self) -> StageProgress:
         self._bar.start()
@@ -53,5 +53,7 @@ class StageProgress:
         """Show `done` of `total` steps of `stage`."""
         if stage != self._stage:
             self._stage = stage
-            self._bar.reset(self._task, total=total or None, description=f"{self.name}: {stage}")
-        self._bar.update(self._task, completed=done, total=total or None)
+            self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(f"{self.name}: {stage}", total=None, steps="")
+        if total:
+            self._bar.update(self._task, completed=done, total=total, steps=f"{done}/{total}")
