@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 COLOUR = (255, 0, 200)  # RGB, magenta: rare in footage
-OPACITY = 0.45
+OPACITY = 0.35
 EDGE_PX = 1
 
 
