@@ -4,7 +4,8 @@
     python tools/damage.py clip.h264 clip_2.h264 --branch 144096 --seed 0
     python tools/damage.py clip.mp4 clip_2.h264 --clean clip.h264 --size 854x480 --slices 2 --position 0.2 --length 1024
 
-A video that is no elementary .h264 stream is encoded first, with x264. What was cut is written beside the output, as JSON.
+A video that is no elementary .h264 stream is encoded first, with x264. What was cut is written
+as JSON, beside the output or to --manifest.
 Exit code 0 done, 2 wrong arguments or an output that exists, 3 an input that cannot be used or an output not written.
 """
 
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args = _arguments(argv)
         model = _model(args)
-        manifest_path = args.output.with_name(args.output.name + ".json")
+        manifest_path = args.manifest or args.output.with_name(args.output.name + ".json")
         _check_outputs(args, manifest_path)
     except (_UsageError, ValueError) as error:
         return _complain(error, _USAGE)
@@ -75,6 +76,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--crf", type=float, default=23, help="quality when encoding (default 23)")
     parser.add_argument("--size", type=_size, help="WxH to scale to when encoding")
     parser.add_argument("--clean", type=Path, help="also keep the undamaged stream here")
+    parser.add_argument("--manifest", type=Path, help="what was cut, as JSON (default: OUTPUT.json)")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     return parser.parse_args(argv)
 

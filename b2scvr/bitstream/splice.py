@@ -2,7 +2,10 @@
 
 What is lost are the vectors of the replaced picture. B pictures that have it as their co-located picture (8.4.1.2.1) use
 them: temporal direct prediction as vectors of its own (8.4.1.2.3), spatial direct prediction to tell what stands still
-(colZeroFlag, 8.4.1.2.2). With the true samples spliced in, those are the only pictures that do not come out exact.
+(colZeroFlag, 8.4.1.2.2). So even with the true samples spliced in, such a B picture can come out inexact where something
+stands still, and with it all that predicts from it: with a B pyramid, later P pictures up to the next IDR picture. Measured
+on 36 damaged streams of natural video (x264 defaults, 848x480, true samples): 14 were bit-exact; 104 of 341 damaged
+pictures were not, the worst at 30.6 dB in luma. Without direct prediction 18 of 18 were bit-exact.
 """
 
 from __future__ import annotations

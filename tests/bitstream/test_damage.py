@@ -91,6 +91,18 @@ def test_no_new_start_code_or_prevention_byte():
             whole = stream[old.payload : cut.offset], stream[cut.offset + cut.length : old.end]
             assert damaged[new.payload : new.end] == b"".join(whole)
             assert unescape(damaged[new.payload : new.end]) == unescape(whole[0]) + unescape(whole[1])
+            rbsp = unescape(stream[old.payload : old.end])
+            assert rbsp.startswith(unescape(whole[0])) and rbsp.endswith(unescape(whole[1]))
+
+
+def test_a_seam_at_the_header_moves_away_from_it():
+    """Bytes 0..31 are left alone without parameter sets. Cuts of 10 bytes at 32, 33 and 34 clash, one at 31 would not."""
+    nal = bytearray(b"\x77" * 120)
+    nal[30:33] = b"\0\0\3"  # before a cut at 32: 00 00 next to 00
+    nal[42:45] = b"\0\0\3"  # behind cuts at 33 and 34: an emulation prevention byte without its zeros
+    stream = b"\0\0\0\1\x41\x9a" + bytes(nal[2:])
+    _, (cut,) = damage(stream, CutModel(1, position=0, length=10))
+    assert cut.offset - scan(stream)[0].payload == 35
 
 
 def test_headers_of_a_real_stream_survive(moving):

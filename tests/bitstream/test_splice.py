@@ -61,6 +61,41 @@ def test_every_picture_can_be_replaced(options, moving, play, same_planes):
     assert messages == [] and all(same_planes(repaired[i], truth[i]) for i in truth)
 
 
+@pytest.mark.parametrize("qp", [1, 12, 26, 40, 51])
+def test_contexts_start_right_at_any_qp(qp, moving, play, same_planes):
+    """The PPS carries x264's constant QP, which the contexts of mb_type start from (9.3.1.1)."""
+    stream = encode_h264(moving(4, 64, 80), options={"crf": "-1", "qp": str(qp)})
+    units = decode(stream).access_units
+    sets = ParameterSets()
+    sets.update(units[0])
+    assert {pps.pic_init_qp for pps in sets.pps.values()} == {qp}
+    truth, _ = play(units)
+    repaired, messages = play(_spliced(units, truth, range(4)))
+    assert messages == [] and all(same_planes(repaired[i], truth[i]) for i in truth)
+
+
+def _with_still_tiles(moving):
+    """Still tiles in a moving picture: there colZeroFlag overrules vectors predicted from neighbours that move."""
+    pictures = moving(17).copy()
+    for y in range(8, 96, 48):
+        for x in range(8, 128, 48):
+            pictures[:, y : y + 24, x : x + 24] = pictures[:1, y : y + 24, x : x + 24]
+    return pictures
+
+
+@pytest.mark.parametrize(("direct", "exact"), [("none", True), ("spatial", False), ("temporal", False)])
+def test_direct_prediction_is_all_that_a_replaced_picture_takes_away(direct, exact, moving, play, same_planes):
+    options = {"x264-params": f"b-adapt=0:bframes=3:b-pyramid=2:scenecut=0:direct={direct}"}
+    units = decode(encode_h264(_with_still_tiles(moving), gop=40, options=options)).access_units
+    truth, _ = play(units)
+    inexact = 0
+    for target in range(len(units)):
+        repaired, messages = play(_spliced(units, truth, {target}))
+        assert messages == [] and same_planes(repaired[target], truth[target])
+        inexact += sum(not same_planes(repaired[i], truth[i]) for i in truth)
+    assert (inexact == 0) == exact
+
+
 def test_only_pictures_with_a_replaced_co_located_picture_lose_vectors(moving, play, same_planes):
     """Temporal direct prediction: the B pictures shown just before a replaced P picture, and what predicts from them."""
     options = {"x264-params": "b-adapt=0:bframes=3:b-pyramid=0:direct=temporal:scenecut=0"}

@@ -46,6 +46,16 @@ def test_a_stream_is_damaged_and_described(tool, source, tmp_path, capsys):
     assert "1 cuts" in capsys.readouterr().out
 
 
+def test_the_manifest_goes_where_it_is_asked_to(tool, source, tmp_path):
+    out, manifest = tmp_path / "damaged.h264", tmp_path / "cuts.json"
+    arguments = [str(source), str(out), "--length", "100", "--manifest"]
+    assert tool.main([*arguments, str(manifest)]) == 0
+    assert len(json.loads(manifest.read_text())["cuts"]) == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clip.h264", "cuts.json", "damaged.h264"]
+    assert tool.main([*arguments, str(source), "--overwrite"]) == 2  # never over the input
+    assert tool.main([*arguments, str(out), "--overwrite"]) == 2  # nor over the damaged stream
+
+
 def test_another_video_is_encoded_first(tool, source, tmp_path):
     video = tmp_path / "clip.ts"  # any suffix that is not an elementary stream's
     source.rename(video)
