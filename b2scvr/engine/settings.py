@@ -72,6 +72,7 @@ class TrainSettings:
     validate_samples: int = 32
     keep: int = 2  # checkpoints
     max_minutes: float | None = None  # of this call; then save and stop
+    init: str | None = None  # weights that the networks start from, instead of random ones
     export: str | None = None  # the averaged weights go here when a stage ends
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from b2scvr.checkpoints.load import save_weights
+from b2scvr.checkpoints.load import load_weights, save_weights
 from b2scvr.config import Config
 from b2scvr.data.dataset import PairDataset, whole
 from b2scvr.engine.checkpoint import list_checkpoints
@@ -93,7 +93,10 @@ def _make_trainer(config: Config, name: str, settings: StageSettings, run: Train
     network = MODELS.build(config[part])
     if not isinstance(network, torch.nn.Module):
         raise ValueError(f"{part}={config[part]['type']} is a classical method: there is nothing to train")
-    trained_as = {part: config[part], "stage": asdict(settings), "seed": run.seed, "precision": run.precision}
+    trained_as: dict[str, object] = {part: config[part], "stage": asdict(settings), "seed": run.seed, "precision": run.precision}
+    if run.init:
+        load_weights(run.init, {part: network})
+        trained_as["init"] = run.init
     fingerprint = json.dumps(trained_as, sort_keys=True, default=list)
     folder = Path(run.work_dir) / name
     return Trainer(network, STAGES[name](settings.loss), settings, run, runtime, folder, fingerprint, part, name)
