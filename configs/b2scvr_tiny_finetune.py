@@ -1,0 +1,15 @@
+"""The recovery network once more, from the weights of b2scvr_tiny: broken pictures only, and faster where it chooses."""
+
+_base_ = ["b2scvr_tiny.py"]
+
+train = dict(init="checkpoints/b2scvr_tiny.safetensors", work_dir="work_dirs/b2scvr_tiny_finetune")
+stages = dict(
+    recover=dict(
+        steps=1200,
+        lr=8e-4,
+        warmup=50,
+        ema=0.995,
+        lr_scale={"head.*": 5.0, "stem.*": 4.0},  # how candidates are weighed is learned there
+        broken_only=True,
+    ),
+)
