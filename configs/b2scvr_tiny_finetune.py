@@ -5,11 +5,11 @@ _base_ = ["b2scvr_tiny.py"]
 train = dict(init="checkpoints/b2scvr_tiny.safetensors", work_dir="work_dirs/b2scvr_tiny_finetune")
 stages = dict(
     recover=dict(
-        steps=1200,
-        lr=8e-4,
+        steps=700,
+        lr=4e-4,
         warmup=50,
         ema=0.995,
-        lr_scale={"head.*": 5.0, "stem.*": 4.0},  # how candidates are weighed is learned there
+        lr_scale={"head.*": 3.0, "stem.*": 2.0},  # how candidates are weighed is learned there
         broken_only=True,
     ),
 )

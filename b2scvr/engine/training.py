@@ -93,7 +93,12 @@ def _make_trainer(config: Config, name: str, settings: StageSettings, run: Train
     network = MODELS.build(config[part])
     if not isinstance(network, torch.nn.Module):
         raise ValueError(f"{part}={config[part]['type']} is a classical method: there is nothing to train")
-    trained_as: dict[str, object] = {part: config[part], "stage": asdict(settings), "seed": run.seed, "precision": run.precision}
+    trained_as: dict[str, object] = {
+        part: config[part],
+        "stage": asdict(settings),
+        "seed": run.seed,
+        "precision": run.precision,
+    }
     if run.init:
         load_weights(run.init, {part: network})
         trained_as["init"] = run.init
