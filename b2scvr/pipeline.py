@@ -113,6 +113,8 @@ class Pipeline:
             return self._recover_frames(coded, None)
         try:
             require_spliceable(coded)
+            if self.mode == "auto" and not (clip.status == AccessUnitStatus.BROKEN).any():
+                raise SpliceError("no picture is left to replace: the damage comes from access units that were lost")
             return self._recover_splice(coded)
         except SpliceError as error:
             if self.mode == "splice":

@@ -123,3 +123,16 @@ def test_a_smaller_working_size_still_writes_the_native_one(streams):
     )
     assert seen and all(shape == (48, 64, 3) for shape in seen)
     assert recovered.frames.shape == damaged.clip.frames.shape
+
+
+def test_damage_from_a_lost_access_unit_is_recovered_in_frames_mode(streams):
+    units = reader.decode(streams[0]).access_units
+    header_gone = [unit if n != 4 else unit[:6] for n, unit in enumerate(units)]
+    damaged = reader.decode(b"".join(header_gone))
+    assert damaged.clip.lost.sum() == 1 and len(damaged.clip) == 32
+    lost = int(np.flatnonzero(damaged.clip.lost)[0])
+    assert damaged.clip.concealed[lost].all() and np.array_equal(
+        damaged.clip.frames[lost], damaged.clip.frames[lost - 1]
+    )
+    recovered = Pipeline(Oracle(damaged.clip), Oracle(damaged.clip)).recover(damaged)
+    assert recovered.mode == "frames" and any("lost" in note for note in recovered.notes)
