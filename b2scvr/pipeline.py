@@ -142,13 +142,13 @@ class Pipeline:
             restore_vectors(coded, self.decode)
         sent = coded.clip
         repaired, done = coded, set[int]()
-        confidence = np.ones(len(sent), np.float32)
+        seen: dict[int, PictureDamage] = {}
         total = int((sent.status == AccessUnitStatus.BROKEN).sum())
         while chosen := next_broken(repaired.clip, done):
             clip = _with_vectors(repaired.clip, sent)
             pictures = {}
             for slot in chosen:
-                pictures[slot], confidence[slot] = self._restore_planes(clip, slot)
+                pictures[slot], seen[slot] = self._restore_planes(clip, slot)
                 done.add(slot)
                 self.progress("recover", len(done), max(total, len(done)))
             with self._timed("splice"):
@@ -157,17 +157,16 @@ class Pipeline:
             if len(repaired.clip) != len(sent):
                 raise SpliceError(f"the repaired stream has {len(repaired.clip)} pictures, not {len(sent)}")
         frames = repaired.clip.frames
-        masks = np.stack([damage_mask(old, new) for old, new in zip(sent.frames, frames, strict=True)])
+        found = _masks_by_difference(sent.frames, frames, seen)
         notes = sent.notes + tuple(_remains(repaired.clip))
-        found = CorruptionMasks(masks, confidence)
         return RecoveredClip(frames, found, "splice", repaired.stream(), tuple(sorted(done)), self.seconds, notes)
 
-    def _restore_planes(self, clip: ParsedClip, slot: int) -> tuple[Planes, float]:
-        """Return the samples of the restored picture and the detector's confidence; right macroblocks stay as decoded."""
+    def _restore_planes(self, clip: ParsedClip, slot: int) -> tuple[Planes, PictureDamage]:
+        """Return the samples of the restored picture and where it was damaged; right macroblocks stay as decoded."""
         around, damage = self._look(clip, slot)
         restored = self._restore(around, damage)
         planes = rgb_to_planes(restored, *clip.colour)
-        return merge_planes(clip.planes[slot], planes, damage.macroblocks >= WRONG), damage.confidence
+        return merge_planes(clip.planes[slot], planes, damage.macroblocks >= WRONG), damage
 
     def _recover_frames(self, coded: CodedClip, given: np.ndarray | None) -> RecoveredClip:
         """Restore every damaged picture in decoding order, on its own; a restored picture counts as intact from then on."""
@@ -218,6 +217,16 @@ def _damaged(clip: ParsedClip) -> list[int]:
 def _with_vectors(clip: ParsedClip, sent: ParsedClip) -> ParsedClip:
     """`clip` (a decode of the partly repaired stream) with the vectors of `sent`: what was sent does not change."""
     return dataclasses.replace(clip, **{name: getattr(sent, name) for name in VECTOR_FIELDS})
+
+
+def _masks_by_difference(decoded: np.ndarray, repaired: np.ndarray, seen: dict[int, PictureDamage]) -> CorruptionMasks:
+    """Masks of a spliced clip: what the repair changed visibly, and in the broken pictures what the detector saw too."""
+    masks = np.stack([damage_mask(old, new) for old, new in zip(decoded, repaired, strict=True)])
+    confidence = np.ones(len(masks), np.float32)
+    for slot, damage in seen.items():
+        masks[slot] |= damage.mask >= WRONG
+        confidence[slot] = damage.confidence
+    return CorruptionMasks(masks, confidence)
 
 
 def _given_damage(mask: np.ndarray, grid: tuple[int, int]) -> PictureDamage:
