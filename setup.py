@@ -32,7 +32,7 @@ REQUIRES = [
     "rich>=13.7,<16",
 ]
 EXTRAS = {
-    "mmcv": ["mmcv>=2.1,<3"],  # a faster deformable convolution where it can be built
+    "mmcv": ["mmcv>=2.1,<3"],  # the same deformable convolution; nothing imports it yet
     "metrics": ["lpips>=0.1.4,<0.2"],
     "test": ["pytest>=8,<10"],
     "dev": ["ruff>=0.17,<0.18", "mypy>=2.4,<3"],  # one layout of the code: formatters change theirs between minors
