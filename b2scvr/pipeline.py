@@ -26,6 +26,7 @@ from b2scvr.fill.resize import resize_damage, resize_picture, resize_surrounding
 from b2scvr.ops.masks import damage_mask
 from b2scvr.registry import MODELS
 from b2scvr.types import (
+    MB_SIZE,
     AccessUnitStatus,
     CorruptionMasks,
     ParsedClip,
@@ -232,8 +233,8 @@ def _masks_by_difference(decoded: np.ndarray, repaired: np.ndarray, seen: dict[i
 def _given_damage(mask: np.ndarray, grid: tuple[int, int]) -> PictureDamage:
     """Damage as a mask from outside says, uint8 [H, W]; a macroblock counts when any of its pixels does."""
     height, width = mask.shape
-    padded = np.pad(mask > 0, ((0, grid[0] * 16 - height), (0, grid[1] * 16 - width)))
-    blocks = padded.reshape(grid[0], 16, grid[1], 16).any(axis=(1, 3))
+    padded = np.pad(mask > 0, ((0, grid[0] * MB_SIZE - height), (0, grid[1] * MB_SIZE - width)))
+    blocks = padded.reshape(grid[0], MB_SIZE, grid[1], MB_SIZE).any(axis=(1, 3))
     return PictureDamage(np.asarray(blocks, np.float32), (mask > 0).astype(np.float32), 1.0)
 
 

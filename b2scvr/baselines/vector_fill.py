@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from b2scvr.ops.masks import at_pixels
 from b2scvr.registry import MODELS
-from b2scvr.types import MB_SIZE, PictureDamage, Surroundings
+from b2scvr.types import PictureDamage, Surroundings
 
 
 @MODELS.register_module()
@@ -23,7 +24,7 @@ class ConcealedMacroblocks:
         if not wrong.any():
             wrong = surroundings.damage_trace >= self.trace_threshold
         height, width = surroundings.decoded.shape[:2]
-        mask = np.repeat(np.repeat(wrong, MB_SIZE, axis=0), MB_SIZE, axis=1)[:height, :width]
+        mask = at_pixels(wrong, height, width)
         return PictureDamage(wrong.astype(np.float32), mask.astype(np.float32), 0.5)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from b2scvr.types import MB_SIZE, MV_BLOCK, AccessUnitStatus, ParsedClip, PictureType
+from b2scvr.types import MV_BLOCK, AccessUnitStatus, ParsedClip, PictureType
 
 REFERENCES_HELD = 4  # pictures of one direction that a vector may mean; x264's default is 3 references
 REACH_LIMIT = 1e-3  # a trace below this touches no pixel
@@ -94,9 +94,3 @@ def _sample(field: np.ndarray, mv: np.ndarray) -> np.ndarray:
     top = field[y0, x0] * (1 - fx) + field[y0, x1] * fx
     bottom = field[y1, x0] * (1 - fx) + field[y1, x1] * fx
     return (top * (1 - fy) + bottom * fy).astype(np.float32)
-
-
-def trace_mask(trace: np.ndarray, height: int, width: int, threshold: float = 0.5) -> np.ndarray:
-    """Return uint8 [T, H, W]: the macroblocks of `trace` [T, h, w] at or above `threshold`, at picture size."""
-    wide = np.repeat(np.repeat(trace >= threshold, MB_SIZE, axis=1), MB_SIZE, axis=2)
-    return wide[:, :height, :width].astype(np.uint8)

@@ -21,6 +21,7 @@ from b2scvr.data import augment
 from b2scvr.data.cache import SampleEntry, read_index
 from b2scvr.data.sample import Box, TrainingSample, open_record, read_sample
 from b2scvr.ops.batch import pictures_to_tensor, to_tensors
+from b2scvr.ops.masks import at_pixels
 from b2scvr.types import MB_SIZE, InputError
 
 Batch = dict[str, Tensor]
@@ -140,7 +141,7 @@ class PairDataset(Dataset[Batch]):
         if not sample.surroundings.broken:
             return augment.draw_dilation(rng, sample.mask) if self.view.jitter else sample.mask.astype(np.float32)
         height, width = sample.mask.shape
-        return blocks.repeat(MB_SIZE, 0).repeat(MB_SIZE, 1)[:height, :width]
+        return at_pixels(blocks, height, width)
 
 
 class StepSampler(Sampler[list[Draw]]):

@@ -25,7 +25,8 @@ from b2scvr.bitstream.video import load_frames
 from b2scvr.engine.infer import ClipRecoverer
 from b2scvr.metrics.masks import damaged_pictures, mask_scores, mask_truth
 from b2scvr.metrics.psnr import psnr
-from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip
+from b2scvr.ops.masks import at_pixels
+from b2scvr.types import AccessUnitStatus, ParsedClip
 
 CONCEALMENT = "concealment"  # the decoder's own pictures, with the damage trace as their mask
 TRACE_THRESHOLD = 0.5  # a macroblock's damage trace from which it counts as marked
@@ -142,7 +143,7 @@ def trace_masks(clip: ParsedClip) -> np.ndarray:
     """Return the damage trace as masks, uint8 [T, H, W]: what the bitstream tells without any network."""
     height, width = clip.frames.shape[1:3]
     marked = (clip.damage_trace >= TRACE_THRESHOLD).astype(np.uint8)
-    return marked.repeat(MB_SIZE, 1).repeat(MB_SIZE, 2)[:, :height, :width]
+    return at_pixels(marked, height, width)
 
 
 class _Judge:

@@ -7,7 +7,8 @@ import numpy as np
 from b2scvr.fill.flow import extrapolate, optical_flow, warp
 from b2scvr.fill.vectors import Hypothesis, fuse, motion_from_vectors
 from b2scvr.ops.evidence import picture_evidence
-from b2scvr.types import CANDIDATES, MB_SIZE, AccessUnitStatus, ParsedClip, Surroundings
+from b2scvr.ops.masks import at_pixels
+from b2scvr.types import CANDIDATES, AccessUnitStatus, ParsedClip, Surroundings
 
 BEFORE, AFTER = 2, 1  # intact pictures on each side of the damaged one
 STEADY_WEIGHT = 0.5  # of constant velocity, beside the votes of vectors (vectors.LINK_WEIGHT)
@@ -100,7 +101,7 @@ def _pack(
 ) -> Surroundings:
     decoded = clip.frames[index]
     height, width = decoded.shape[:2]
-    trusted = np.repeat(np.repeat(~clip.concealed[index], MB_SIZE, 0), MB_SIZE, 1)[:height, :width]
+    trusted = at_pixels(~clip.concealed[index], height, width)
     pictures = [decoded if name == "decoded" else guesses.get(name, decoded) for name in CANDIDATES]
     known = [trusted if name == "decoded" else np.full((height, width), name in guesses) for name in CANDIDATES]
     broken = bool(clip.status[index] == AccessUnitStatus.BROKEN)

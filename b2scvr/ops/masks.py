@@ -1,9 +1,11 @@
-"""Mask truth: where two decodes of one picture differ visibly."""
+"""Masks: where two decodes of one picture differ visibly, and macroblocks at pixels."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
+
+from b2scvr.types import MB_SIZE
 
 DIFFERENCE_LEVELS = 15  # of 255; a channel that differs by more is visibly damaged
 CLOSING_PX = 9  # side of the square that closes the gaps between differing pixels
@@ -19,3 +21,8 @@ def damage_mask(decoded: np.ndarray, clean: np.ndarray) -> np.ndarray:
         raise ValueError(f"decoded {list(decoded.shape)} and clean {list(clean.shape)} are not the same picture")
     differs = (cv2.absdiff(decoded, clean).max(axis=2) > DIFFERENCE_LEVELS).astype(np.uint8)
     return cv2.morphologyEx(differs, cv2.MORPH_CLOSE, np.ones((CLOSING_PX, CLOSING_PX), np.uint8))
+
+
+def at_pixels(macroblocks: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return values of macroblocks [..., h, w] at every pixel of pictures of `height` x `width`, [..., H, W]."""
+    return macroblocks.repeat(MB_SIZE, -2).repeat(MB_SIZE, -1)[..., :height, :width]

@@ -83,6 +83,7 @@ def test_trains_after_it_ran_in_inference_mode():
         sam.attend(features, [sam.remember(features)])
     features = sam.encode(pictures)
     sam.attend(features, [sam.remember(features)]).sum().backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in sam.parameters())
 
 
 def test_weights_of_a_model_built_without_memory_can_be_assigned():
