@@ -76,11 +76,12 @@ class Pps:
     deblocking_filter_control_present: bool
     redundant_pic_cnt_present: bool
     transform_8x8_mode: bool
+    weighting_bit: int  # where weighted_pred_flag and the two bits of weighted_bipred_idc stand in the RBSP
 
 
 @dataclass(frozen=True)
 class SliceHeader:
-    """Slice header (7.4.3) without reference list modification and weight tables, which are read over."""
+    """Slice header (7.4.3); of the weight table only where it stands."""
 
     nal_ref_idc: int
     is_idr: bool
@@ -98,11 +99,25 @@ class SliceHeader:
     direct_spatial_mv_pred: (
         bool  # of a B slice; False: temporal direct prediction, from the co-located picture's vectors
     )
+    num_ref_idx_active: tuple[int, ...]  # entries of each list: none in an I slice, one list in P, two in B
+    list_modifications: tuple[tuple[tuple[int, int], ...], ...]  # of each list: (modification_of_pic_nums_idc, value)
+    weight_table: tuple[int, int]  # first bit of pred_weight_table in the RBSP and the one behind; equal where none is
     marking: str  # dec_ref_pic_marking as sent, a string of 0 and 1; empty for a non-reference picture
-    resets_references: bool  # memory_management_control_operation 5
+    long_term_reference: bool  # long_term_reference_flag of an IDR picture
+    marking_operations: tuple[tuple[int, ...], ...]  # memory_management_control_operation and its numbers (7.4.3.3)
     slice_qp_delta: int
     disable_deblocking_filter_idc: int
     header_bits: int  # length of slice_header in the RBSP, in bits, the NAL header not counted
+
+    @property
+    def resets_references(self) -> bool:
+        """Whether memory_management_control_operation 5 drops all references."""
+        return any(operation[0] == 5 for operation in self.marking_operations)
+
+    @property
+    def kind(self) -> int:
+        """slice_type modulo 5: 0 P, 1 B, 2 I, 3 SP, 4 SI (table 7-6)."""
+        return self.slice_type % 5
 
 
 class ParameterSets:
@@ -216,6 +231,7 @@ def parse_pps(rbsp: bytes, sps_by_id: dict[int, Sps]) -> Pps:
     groups = 1 + _limited(bits.ue(), 7, "num_slice_groups_minus1")
     change_bits = _parse_slice_groups(bits, groups, sps.width_mbs * sps.height_map_units) if groups > 1 else 0
     active = (1 + _limited(bits.ue(), 31, "num_ref_idx_l0"), 1 + _limited(bits.ue(), 31, "num_ref_idx_l1"))
+    weighting_bit = bits.position
     weighted, bipred = bits.flag(), _limited(bits.u(2), 2, "weighted_bipred_idc")
     init_qp = 26 + bits.se()
     bits.se()  # pic_init_qs_minus26
@@ -232,7 +248,7 @@ def parse_pps(rbsp: bytes, sps_by_id: dict[int, Sps]) -> Pps:
         bits.se()  # second_chroma_qp_index_offset
     return Pps(
         set_id, sps_id, cabac, bottom_field_order, groups, change_bits, active, weighted, bipred, init_qp,
-        deblocking_control, redundant, transform_8x8,
+        deblocking_control, redundant, transform_8x8, weighting_bit,
     )  # fmt: skip
 
 
@@ -292,9 +308,12 @@ def parse_slice_header(nal: bytes, sets: ParameterSets) -> SliceHeader:
     poc_lsb, delta_bottom, delta_poc = _parse_poc(bits, sps, pps, field_pic)
     redundant = _limited(bits.ue(), 127, "redundant_pic_cnt") if pps.redundant_pic_cnt_present else 0
     spatial = slice_type % 5 == _B and bits.flag()
-    _skip_prediction(bits, slice_type % 5, sps, pps)
+    active, modifications = _parse_reference_lists(bits, slice_type % 5, pps)
+    weights = bits.position
+    if (pps.weighted_bipred_idc == 1) if slice_type % 5 == _B else (pps.weighted_pred and active):
+        _skip_weights(bits, active, sps.chroma_format_idc != 0 and not sps.separate_colour_planes)
     start = bits.position
-    resets = _parse_marking(bits, is_idr) if ref_idc else False
+    long_term, operations = _parse_marking(bits, is_idr) if ref_idc else (False, ())
     marking = bits.bits_since(start)
     if pps.cabac and slice_type % 5 not in (_I, _SI):
         _limited(bits.ue(), 2, "cabac_init_idc")
@@ -311,7 +330,8 @@ def parse_slice_header(nal: bytes, sets: ParameterSets) -> SliceHeader:
     bits.u(pps.slice_group_change_bits)
     return SliceHeader(
         ref_idc, is_idr, first_mb, slice_type, pps_id, frame_num, field_pic, bottom_field, idr_pic_id, poc_lsb,
-        delta_bottom, delta_poc, redundant, spatial, marking, resets, qp_delta, deblocking, bits.position,
+        delta_bottom, delta_poc, redundant, spatial, active, modifications, (weights, start), marking, long_term,
+        operations, qp_delta, deblocking, bits.position,
     )  # fmt: skip
 
 
@@ -328,20 +348,24 @@ def _parse_poc(bits: BitReader, sps: Sps, pps: Pps, field_pic: bool) -> tuple[in
     return lsb, delta_bottom, (first, second)
 
 
-def _skip_prediction(bits: BitReader, kind: int, sps: Sps, pps: Pps) -> None:
-    """Read over what stands between direct_spatial_mv_pred_flag and dec_ref_pic_marking (7.3.3, 7.3.3.1, 7.3.3.2)."""
+def _parse_reference_lists(
+    bits: BitReader, kind: int, pps: Pps
+) -> tuple[tuple[int, ...], tuple[tuple[tuple[int, int], ...], ...]]:
+    """Return the number of entries and the modifications of each list (7.3.3, 7.3.3.1)."""
     if kind in (_I, _SI):
-        return
+        return (), ()
     lists = 2 if kind == _B else 1
     active = pps.num_ref_idx_active[:lists]
     if bits.flag():  # num_ref_idx_active_override_flag
         active = tuple(1 + _limited(bits.ue(), 31, "num_ref_idx_active_minus1") for _ in range(lists))
+    modifications = []
     for _ in range(lists):
+        found = []
         if bits.flag():  # ref_pic_list_modification_flag
-            while _limited(bits.ue(), 3, "modification_of_pic_nums_idc") != 3:
-                bits.ue()
-    if (pps.weighted_bipred_idc == 1) if kind == _B else pps.weighted_pred:
-        _skip_weights(bits, active, sps.chroma_format_idc != 0 and not sps.separate_colour_planes)
+            while (operation := _limited(bits.ue(), 3, "modification_of_pic_nums_idc")) != 3:
+                found.append((operation, bits.ue()))
+        modifications.append(tuple(found))
+    return active, tuple(modifications)
 
 
 def _skip_weights(bits: BitReader, active: tuple[int, ...], has_chroma: bool) -> None:
@@ -355,18 +379,16 @@ def _skip_weights(bits: BitReader, active: tuple[int, ...], has_chroma: bool) ->
                         bits.se()
 
 
-def _parse_marking(bits: BitReader, is_idr: bool) -> bool:
-    """Read dec_ref_pic_marking (7.3.3.3); return whether it holds operation 5."""
+def _parse_marking(bits: BitReader, is_idr: bool) -> tuple[bool, tuple[tuple[int, ...], ...]]:
+    """Read dec_ref_pic_marking (7.3.3.3): long_term_reference_flag, and each operation with its numbers."""
     if is_idr:
-        bits.u(2)  # no_output_of_prior_pics_flag, long_term_reference_flag
-        return False
-    resets = False
+        bits.flag()  # no_output_of_prior_pics_flag
+        return bits.flag(), ()
+    operations = []
     if bits.flag():  # adaptive_ref_pic_marking_mode_flag
         while operation := _limited(bits.ue(), 6, "memory_management_control_operation"):
-            resets |= operation == 5
-            for _ in range({3: 2, 5: 0}.get(operation, 1)):
-                bits.ue()
-    return resets
+            operations.append((operation, *(bits.ue() for _ in range({3: 2, 5: 0}.get(operation, 1)))))
+    return False, tuple(operations)
 
 
 def _limited(value: int, largest: int, name: str) -> int:
