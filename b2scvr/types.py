@@ -13,7 +13,21 @@ import numpy as np
 
 MB_SIZE = 16  # luma samples on a side of a macroblock (H.264 3.97)
 MV_BLOCK = 8  # pixels on a side of a cell of the dense vector fields
-PARSER_VERSION = 1  # raised whenever the same bytes would give another ParsedClip
+PARSER_VERSION = 2  # raised whenever the same bytes would give another ParsedClip
+
+
+UNKNOWN_REFERENCE, MISSING_REFERENCE = -1, -2  # of a vector: not told; a picture that the stream does not hold
+NAL_UNIT = np.dtype(
+    [
+        ("slot", "<i4"),  # display index of the picture that it belongs to, -1 behind the last picture
+        ("type", "u1"),  # nal_unit_type
+        ("ref_idc", "u1"),  # nal_ref_idc
+        ("offset", "<i8"),  # of its start code in the elementary stream, in bytes
+        ("size", "<i8"),  # in bytes, the start code included
+        ("first_mb", "<i4"),  # first_mb_in_slice, -1 where it is no slice or its header cannot be read
+        ("slice_type", "i1"),  # 0..9 (table 7-6), -1 likewise
+    ]
+)
 
 
 class AccessUnitStatus(IntEnum):
@@ -76,10 +90,14 @@ class ParsedClip:
     mv_future: np.ndarray  # float32, the same for list 1
     mv_past_valid: np.ndarray  # bool [T, ceil(H/8), ceil(W/8)]
     mv_future_valid: np.ndarray  # bool [T, ceil(H/8), ceil(W/8)]
+    past_reference: np.ndarray  # int16 [T, ceil(H/8), ceil(W/8)], display index of the picture that the vector means,
+    # or UNKNOWN_REFERENCE (also where there is no vector), or MISSING_REFERENCE
+    future_reference: np.ndarray  # int16, the same for list 1
     mode: np.ndarray  # uint8 [T, h, w] of PredictionMode
     partition: np.ndarray  # uint8 [T, h, w] of Partition
     qp: np.ndarray  # int8 [T, h, w], 0..51, -1 unknown
     concealed: np.ndarray  # bool [T, h, w], the decoder invented this macroblock
+    noticed: np.ndarray  # bool [T, h, w], here the entropy decoder noticed that something was wrong
     slice_start: np.ndarray  # bool [T, h, w], first macroblock of a slice
     damage_trace: np.ndarray  # float32 [T, h, w] in [0, 1], concealment carried along vectors
     lost: np.ndarray  # bool [T]
@@ -88,6 +106,7 @@ class ParsedClip:
     is_reference: np.ndarray  # bool [T], other pictures may predict from it (nal_ref_idc > 0)
     is_key: np.ndarray  # bool [T], nothing decoded later refers to what came before (IDR)
     decode_index: np.ndarray  # int32 [T], position of the access unit in the file (decoding order)
+    nal_units: np.ndarray  # NAL_UNIT [N], the NAL units of the elementary stream in file order (H.264; else empty)
     fps: float
     codec: str  # FFmpeg's name, e.g. "h264"
     source_sha256: str
@@ -96,6 +115,7 @@ class ParsedClip:
         False,
     )  # matrix between the decoder's samples and RGB, and whether they use the full range
     planes: dict[int, Planes] = field(default_factory=dict)  # decoder samples of the broken pictures, by display index
+    sources: dict[str, str] = field(default_factory=dict)  # field -> where it was read, in words
     parser_version: int = PARSER_VERSION
     notes: tuple[str, ...] = ()  # evidence that is missing, in words
 
@@ -111,7 +131,8 @@ class ParsedClip:
             "frames": ((t, height, width, 3), np.uint8), "picture_type": ((t,), np.uint8), "status": ((t,), np.uint8),
             "mv_past": ((*grid8, 2), np.float32), "mv_future": ((*grid8, 2), np.float32),
             "mv_past_valid": (grid8, np.bool_), "mv_future_valid": (grid8, np.bool_),
-            "mode": (grid16, np.uint8), "partition": (grid16, np.uint8), "qp": (grid16, np.int8),
+            "past_reference": (grid8, np.int16), "future_reference": (grid8, np.int16), "noticed": (grid16, np.bool_),
+            "nal_units": (self.nal_units.shape, NAL_UNIT), "mode": (grid16, np.uint8), "partition": (grid16, np.uint8), "qp": (grid16, np.int8),
             "concealed": (grid16, np.bool_), "slice_start": (grid16, np.bool_), "damage_trace": (grid16, np.float32),
             "lost": ((t,), np.bool_), "is_corrupt": ((t,), np.bool_), "decode_index": ((t,), np.int32),
         }  # fmt: skip
@@ -206,11 +227,9 @@ class SpliceError(Exception):
     """A stream or picture that cannot be spliced; the message names the reason (and the H.264 clause)."""
 
 
-def _require(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: type) -> None:
+def _require(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: type | np.dtype) -> None:
     if array.shape != shape or array.dtype != dtype:
-        raise ValueError(
-            f"{name}: expected {np.dtype(dtype).name} {list(shape)}, got {array.dtype.name} {list(array.shape)}"
-        )
+        raise ValueError(f"{name}: expected {np.dtype(dtype)} {list(shape)}, got {array.dtype} {list(array.shape)}")
 
 
 def array_fields(carrier: object) -> dict[str, np.ndarray]:

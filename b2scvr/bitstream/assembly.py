@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from b2scvr.bitstream import damage_trace
 from b2scvr.bitstream.bits import BitReader
 from b2scvr.bitstream.display import display_order
-from b2scvr.bitstream.nal import NalType, scan, unescape
+from b2scvr.bitstream.nal import NalType, NalUnit, scan, unescape
 from b2scvr.bitstream.prediction_modes import modes_from_vectors
-from b2scvr.types import MB_SIZE, MV_BLOCK, AccessUnitStatus, ParsedClip, PictureType, Planes
+from b2scvr.types import (
+    MB_SIZE,
+    MV_BLOCK,
+    NAL_UNIT,
+    UNKNOWN_REFERENCE,
+    AccessUnitStatus,
+    ParsedClip,
+    PictureType,
+    Planes,
+    SpliceError,
+)
+
+_START_BYTES = 12  # enough for the first two numbers of a slice header
+_MOST_MACROBLOCKS = 1 << 20
+_SLICE_TYPES = 10  # table 7-6
 
 
 @dataclass
@@ -31,10 +46,9 @@ class CodedClip:
 class Picture:
     """What one output frame told."""
 
-    rgb: np.ndarray  # uint8 [H, W, 3]
     picture_type: int
     vectors: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see motion_vectors.dense_vectors
-    qp: np.ndarray | None  # [coded h, coded w]
+    qp: np.ndarray  # int8 [h, w]
     modes: tuple[np.ndarray, np.ndarray] | None  # (mode, partition), uint8 [h, w]
     is_corrupt: bool
     planes: Planes | None
@@ -44,66 +58,128 @@ class Picture:
 class Decoding:
     """What the decode loop collects, by decode index."""
 
-    pictures: dict[int, Picture] = field(default_factory=dict)
+    count: int  # access units
+    pictures: dict[int, Picture] = field(default_factory=dict)  # in output order
     concealed: dict[int, np.ndarray] = field(
         default_factory=dict
     )  # bool [coded h, coded w], only where decoding failed
-    order: list[int] = field(default_factory=list)  # decode indices in output order
-    size: tuple[int, int] | None = None  # (H, W)
+    noticed: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # (row, column), likewise
+    unread: set[int] = field(default_factory=set)  # access units with bits that the decoder passed over
+    frames: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0, 3), np.uint8))  # in output order
     colour: tuple[str, bool] = ("bt601", False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the pictures."""
+        return self.frames.shape[1], self.frames.shape[2]
+
+    def start(self, size: tuple[int, int], colour: tuple[str, bool]) -> None:
+        """Make room for the pictures, whose size the first one tells."""
+        self.frames, self.colour = _touched((self.count, *size, 3)), colour
+
+    def is_broken(self, index: int) -> bool:
+        """Whether access unit `index` lost bits of its own."""
+        return index in self.concealed or index in self.unread
 
 
 def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, digest: str) -> ParsedClip:
-    """Return the clip in display order with its statuses and damage trace. `units` are the access units in decoding order."""
-    assert decoding.size is not None
-    clip = _blank(len(units), *decoding.size, fps, codec, digest)
+    """Return the clip in display order, without references and trace. `units` are the access units in decoding order.
+
+    The pictures of `decoding` become those of the clip.
+    """
+    received = list(decoding.pictures)
+    order = display_order(received, len(units))
+    clip = blank_clip(_spread(decoding.frames, received, order), fps, codec, digest)
     clip.colour = decoding.colour
-    order = display_order(decoding.order, len(units))
     clip.decode_index[:] = order
-    previous = next(picture.rgb for picture in decoding.pictures.values())
     missing_modes = 0
     for slot, index in enumerate(order):
         picture = decoding.pictures.get(index)
         if picture is None:
-            clip.lost[slot], clip.concealed[slot] = True, True
-            clip.frames[slot], clip.status[slot] = previous, AccessUnitStatus.LOST
+            clip.lost[slot], clip.concealed[slot], clip.status[slot] = True, True, AccessUnitStatus.LOST
             continue
-        previous = picture.rgb
         missing_modes += picture.modes is None
         _place(clip, slot, picture)
-        if codec != "h264" and picture.is_corrupt:
-            clip.status[slot] = AccessUnitStatus.BROKEN  # only H.264's decoder tells where
-        if index in decoding.concealed:
-            rows, columns = clip.concealed.shape[1:]
-            clip.concealed[slot] = decoding.concealed[index][:rows, :columns]
+        if decoding.is_broken(index) or (codec != "h264" and picture.is_corrupt):  # only H.264's decoder tells where
             clip.status[slot] = AccessUnitStatus.BROKEN
             if picture.planes is not None:
                 clip.planes[slot] = picture.planes
+        if index in decoding.concealed:
+            rows, columns = clip.concealed.shape[1:]
+            clip.concealed[slot] = decoding.concealed[index][:rows, :columns]
+            for row, column in decoding.noticed[index]:
+                clip.noticed[slot, min(row, rows - 1), min(column, columns - 1)] = True
+    _read_headers(clip, units, order)
+    _name_sources(clip, missing_modes)
+    return clip
+
+
+def _touched(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an uint8 array whose memory is there already: page by page, at first use, it costs more than decoding does."""
+    populate = getattr(mmap, "MAP_POPULATE", 0)
+    if not populate:
+        return np.empty(shape, np.uint8)
+    block = mmap.mmap(-1, max(1, math.prod(shape)), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | populate)
+    return np.frombuffer(block, np.uint8, math.prod(shape)).reshape(shape)
+
+
+def _spread(frames: np.ndarray, received: list[int], order: list[int]) -> np.ndarray:
+    """Move pictures (output order) to their slots, in place; a slot without one repeats the last good picture."""
+    position = {index: number for number, index in enumerate(received)}
+    for slot in range(len(order) - 1, -1, -1):
+        if (number := position.get(order[slot])) is not None and number != slot:
+            frames[slot] = frames[number]
+    first = next(slot for slot, index in enumerate(order) if index in position)
+    for slot, index in enumerate(order):
+        if index not in position:
+            frames[slot] = frames[slot - 1 if slot > first else first]
+    return frames
+
+
+def _name_sources(clip: ParsedClip, missing_modes: int) -> None:
+    """Say where each field was read, and what is missing."""
+    h264 = clip.codec == "h264"
+    vectors = bool(clip.mv_past_valid.any() or clip.mv_future_valid.any())
+    derived = "derived from the vectors"
+    told = "libavcodec's debug=mb_type"
+    some = f"{told}; {missing_modes} of {len(clip)} pictures {derived}"
+    clip.sources = {
+        "frames": f"libavcodec's {clip.codec} decoder, one thread",
+        "vectors": "AVMotionVector side data" if vectors else "none",
+        "references": "reference lists (H.264 8.2.4) and weights probe" if h264 and vectors else "none",
+        "mode": derived if missing_modes == len(clip) else some if missing_modes else told,
+        "qp": "AVVideoEncParams side data" if (clip.qp >= 0).any() else "none",
+        "concealed": "libavcodec's debug=er" if h264 else "none",
+        "status": "debug=er, bits left unread, references" if h264 else "the decoder's corrupt flag, references",
+        "nal_units": "slice headers (H.264 7.3.3)" if h264 else "none",
+    }
     if missing_modes:
         clip.notes += (
             f"{missing_modes} pictures without macroblock modes from the decoder: derived from their vectors",
         )
-    if not (clip.mv_past_valid.any() or clip.mv_future_valid.any()):
+    if not vectors:
         clip.notes += ("no motion vectors: an intra-only stream, or a codec whose decoder exports none",)
-    _read_headers(clip, units, order)
-    damage_trace.trace_damage(clip)
-    return clip.validate()
 
 
-def _blank(t: int, height: int, width: int, fps: float, codec: str, digest: str) -> ParsedClip:
+def blank_clip(frames: np.ndarray, fps: float, codec: str, digest: str) -> ParsedClip:
+    """Return a clip of the pictures uint8 [T, H, W, 3] of which nothing else is known: intact, without evidence."""
+    t, height, width, _ = frames.shape
     grid16 = (t, -(-height // MB_SIZE), -(-width // MB_SIZE))
     grid8 = (t, -(-height // MV_BLOCK), -(-width // MV_BLOCK))
     return ParsedClip(
-        frames=np.zeros((t, height, width, 3), np.uint8),
+        frames=frames,
         picture_type=np.full(t, PictureType.UNKNOWN, np.uint8),
         mv_past=np.zeros((*grid8, 2), np.float32),
         mv_future=np.zeros((*grid8, 2), np.float32),
         mv_past_valid=np.zeros(grid8, bool),
         mv_future_valid=np.zeros(grid8, bool),
+        past_reference=np.full(grid8, UNKNOWN_REFERENCE, np.int16),
+        future_reference=np.full(grid8, UNKNOWN_REFERENCE, np.int16),
         mode=np.zeros(grid16, np.uint8),
         partition=np.zeros(grid16, np.uint8),
         qp=np.full(grid16, -1, np.int8),
         concealed=np.zeros(grid16, bool),
+        noticed=np.zeros(grid16, bool),
         slice_start=np.zeros(grid16, bool),
         damage_trace=np.zeros(grid16, np.float32),
         lost=np.zeros(t, bool),
@@ -112,6 +188,7 @@ def _blank(t: int, height: int, width: int, fps: float, codec: str, digest: str)
         is_reference=np.ones(t, bool),
         is_key=np.zeros(t, bool),
         decode_index=np.zeros(t, np.int32),
+        nal_units=np.zeros(0, NAL_UNIT),
         fps=fps,
         codec=codec,
         source_sha256=digest,
@@ -119,9 +196,9 @@ def _blank(t: int, height: int, width: int, fps: float, codec: str, digest: str)
 
 
 def _place(clip: ParsedClip, slot: int, picture: Picture) -> None:
-    """Write one picture's frame and maps into its slot."""
+    """Write one picture's maps into its slot."""
     rows, columns = clip.mode.shape[1:]
-    clip.frames[slot], clip.picture_type[slot] = picture.rgb, picture.picture_type
+    clip.picture_type[slot] = picture.picture_type
     past, past_valid, future, future_valid = picture.vectors
     clip.mv_past[slot], clip.mv_past_valid[slot] = past, past_valid
     clip.mv_future[slot], clip.mv_future_valid[slot] = future, future_valid
@@ -130,22 +207,37 @@ def _place(clip: ParsedClip, slot: int, picture: Picture) -> None:
         clip.mode[slot], clip.partition[slot] = picture.modes
     else:
         clip.mode[slot] = modes_from_vectors(past_valid, future_valid, rows, columns)
-    if picture.qp is not None and picture.qp.shape[0] >= rows and picture.qp.shape[1] >= columns:
-        clip.qp[slot] = np.clip(picture.qp[:rows, :columns], -1, 127)
+    clip.qp[slot] = picture.qp
 
 
 def _read_headers(clip: ParsedClip, units: list[bytes], order: list[int]) -> None:
-    """Fill what the NAL unit and slice headers say: references, key pictures, slice starts."""
+    """Fill what the NAL unit and slice headers say: positions, references, key pictures, slice starts."""
+    if clip.codec != "h264":
+        clip.is_key[:] = clip.picture_type == PictureType.I
+        return
     rows, columns = clip.mode.shape[1:]
-    for slot, index in enumerate(order):
-        if clip.codec != "h264":
-            clip.is_key[slot] = clip.picture_type[slot] == PictureType.I
-            continue
-        unit = units[index]
-        slices = [nal for nal in scan(unit) if nal.is_slice]
+    slots = np.argsort(order)
+    table = []
+    offset = 0
+    for slot, unit in zip(slots, units, strict=True):
+        found = scan(unit)
+        slices = [nal for nal in found if nal.is_slice]
         clip.is_reference[slot] = any(nal.ref_idc > 0 for nal in slices)
         clip.is_key[slot] = any(nal.type == NalType.IDR for nal in slices)
-        for nal in slices:
-            first = BitReader(unescape(unit[nal.payload + 1 : nal.payload + 9])).ue()  # first_mb_in_slice, H.264 7.3.3
-            if first < rows * columns:
+        for nal, end in zip(found, [nal.start for nal in found[1:]] + [len(unit)], strict=True):
+            first, kind = _slice_start(unit, nal) if nal.is_slice else (-1, -1)
+            table.append((slot, nal.type, nal.ref_idc, offset + nal.start, end - nal.start, first, kind))
+            if 0 <= first < rows * columns:
                 clip.slice_start[slot].reshape(-1)[first] = True
+        offset += len(unit)
+    clip.nal_units = np.array(table, NAL_UNIT)
+
+
+def _slice_start(unit: bytes, nal: NalUnit) -> tuple[int, int]:
+    """Return first_mb_in_slice and slice_type (7.3.3), (-1, -1) when they are garbage."""
+    bits = BitReader(unescape(unit[nal.payload + 1 : min(nal.end, nal.payload + _START_BYTES)]))
+    try:
+        first, kind = bits.ue(), bits.ue()
+    except SpliceError:
+        return -1, -1
+    return (first, kind) if first < _MOST_MACROBLOCKS and kind < _SLICE_TYPES else (-1, -1)

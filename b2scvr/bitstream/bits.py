@@ -85,8 +85,12 @@ class BitWriter:
         """Fill up the last byte with `bit`."""
         self.bits(bit * (-self.length % 8))
 
+    def bit_string(self) -> str:
+        """Return the bits as a string of 0 and 1."""
+        return "".join(self._bits)
+
     def to_bytes(self) -> bytes:
         """Return the bytes. Raises ValueError when the last byte is not full."""
         if self.length % 8:
             raise ValueError(f"{self.length} bits are no whole number of bytes")
-        return int("".join(self._bits) or "0", 2).to_bytes(self.length // 8, "big")
+        return int(self.bit_string() or "0", 2).to_bytes(self.length // 8, "big")

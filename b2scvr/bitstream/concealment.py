@@ -15,6 +15,7 @@ DAMAGED_BITS = 0x0E
 SLICE_START_BIT = 0x01
 DISTRUSTED_BEFORE = 49  # macroblocks before an error that FFmpeg conceals too (ff_er_frame_end, threshold 50)
 _CONCEALING = re.compile(r"concealing (\d+) DC, (\d+) AC, (\d+) MV errors")
+_NOTICED = re.compile(r"error while decoding MB (\d+) (\d+)")
 _STATUS = re.compile(r"^ ?([0-9A-F]{1,2}) $")
 
 
@@ -33,6 +34,17 @@ def concealment_from_log(messages: list[str], rows: int, columns: int) -> np.nda
     status = np.array(codes[-rows * columns :], np.int64)
     total = max((max(int(n) for n in match.groups()) for match in reports), default=0)
     return _extend_back(status, total).reshape(rows, columns)
+
+
+def noticed_in_log(messages: list[str]) -> list[tuple[int, int]]:
+    """Return (row, column) of each macroblock in which the entropy decoder noticed an error."""
+    return [(int(m[2]), int(m[1])) for message in messages if (m := _NOTICED.search(message))]
+
+
+def concealed_count(messages: list[str]) -> int:
+    """Return how many macroblocks the decoder says it conceals, without their places (no `debug=er` needed)."""
+    reports = (match for message in messages if (match := _CONCEALING.search(message)))
+    return max((max(map(int, match.groups())) for match in reports), default=0)
 
 
 def _extend_back(status: np.ndarray, total: int) -> np.ndarray:

@@ -10,6 +10,8 @@ import numpy as np
 
 from b2scvr.types import MV_BLOCK
 
+LARGEST_BLOCK = 16  # pixels on a side, of the codecs that export vectors
+
 
 def dense_vectors(
     records: np.ndarray, height: int, width: int
@@ -21,28 +23,38 @@ def dense_vectors(
     cell are averaged over it.
     """
     rows, columns = -(-height // MV_BLOCK), -(-width // MV_BLOCK)
-    past, past_valid = _paint(records[records["source"] < 0], rows, columns)
-    future, future_valid = _paint(records[records["source"] > 0], rows, columns)
+    source = records["source"]
+    past, past_valid = _paint(records[source < 0], rows, columns)
+    future, future_valid = _paint(records[source > 0], rows, columns)
     return past, past_valid, future, future_valid
 
 
 def _paint(records: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    total = np.zeros((rows * columns, 2), np.float64)
-    count = np.zeros(rows * columns, np.int64)
-    scale = np.maximum(records["motion_scale"].astype(np.float64), 1)
+    block_w, block_h = records["w"].astype(np.int32), records["h"].astype(np.int32)
+    row = (records["dst_y"] - block_h // 2) // MV_BLOCK
+    column = (records["dst_x"] - block_w // 2) // MV_BLOCK
+    scale = np.maximum(records["motion_scale"], 1).astype(np.float32)
     vectors = np.stack([records["motion_x"] / scale, records["motion_y"] / scale], axis=-1)
-    left = records["dst_x"].astype(np.int64) - records["w"] // 2
-    top = records["dst_y"].astype(np.int64) - records["h"] // 2
-    for block_w, block_h in {(int(w), int(h)) for w, h in zip(records["w"], records["h"], strict=True)}:
-        chosen = (records["w"] == block_w) & (records["h"] == block_h)
-        for dy in range(max(1, block_h // MV_BLOCK)):
-            for dx in range(max(1, block_w // MV_BLOCK)):
-                row, column = top[chosen] // MV_BLOCK + dy, left[chosen] // MV_BLOCK + dx
-                inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-                cell = (row * columns + column)[inside]
-                count += np.bincount(cell, minlength=rows * columns)
-                for axis in (0, 1):
-                    weights = vectors[chosen][inside, axis]
-                    total[:, axis] += np.bincount(cell, weights=weights, minlength=rows * columns)
-    mean = total / np.maximum(count, 1)[:, None]
-    return mean.reshape(rows, columns, 2).astype(np.float32), (count > 0).reshape(rows, columns)
+    steps = range(0, LARGEST_BLOCK, MV_BLOCK)
+    total, valid = np.zeros((rows * columns, 2), np.float32), np.zeros(rows * columns, bool)
+    for top in steps:
+        for left in steps:
+            chosen = (block_h > top) & (block_w > left)
+            at_row, at_column = row + top // MV_BLOCK, column + left // MV_BLOCK
+            chosen &= (at_row >= 0) & (at_row < rows) & (at_column >= 0) & (at_column < columns)
+            cell = (at_row * columns + at_column)[chosen]
+            total[cell], valid[cell] = vectors[chosen], True
+    small = (block_h < MV_BLOCK) | (block_w < MV_BLOCK)
+    small &= (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+    if small.any():
+        _average(records[small], (row * columns + column)[small], vectors[small], total)
+    return total.reshape(rows, columns, 2), valid.reshape(rows, columns)
+
+
+def _average(records: np.ndarray, cell: np.ndarray, vectors: np.ndarray, out: np.ndarray) -> None:
+    """Put the mean of the small blocks of each cell into `out`, weighted by their area."""
+    area = records["w"].astype(np.float64) * records["h"]
+    weight = np.bincount(cell, area, len(out))
+    for axis in (0, 1):
+        mean = np.bincount(cell, area * vectors[:, axis], len(out))
+        out[weight > 0, axis] = mean[weight > 0] / weight[weight > 0]

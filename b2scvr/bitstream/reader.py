@@ -17,13 +17,18 @@ import av
 import av.logging
 import numpy as np
 from av.sidedata.encparams import VideoEncParams
+from av.video.reformatter import VideoReformatter
 
-from b2scvr.bitstream import motion_vectors, prediction_modes
+from b2scvr.bitstream import damage_trace, motion_vectors, prediction_modes
 from b2scvr.bitstream.assembly import CodedClip, Decoding, Picture, assemble
-from b2scvr.bitstream.concealment import concealment_from_log
+from b2scvr.bitstream.concealment import concealment_from_log, noticed_in_log
 from b2scvr.bitstream.guard import run_guarded
 from b2scvr.bitstream.nal import scan
 from b2scvr.bitstream.planes import colour_of, planes_from_frame
+from b2scvr.bitstream.probe import Answer, probe
+from b2scvr.bitstream.qp import dense_qp
+from b2scvr.bitstream.reference_lists import slice_references
+from b2scvr.bitstream.references import add_references
 from b2scvr.types import MB_SIZE, InputError, ParsedClip, PictureType
 
 DECODER_OPTIONS = {
@@ -102,12 +107,19 @@ def _parse(source: str | io.BytesIO, codec_format: str | None, digest: str, name
     units, suffix = _group(packets, codec)
     if not units:
         raise InputError(f"{name}: holds no coded picture")
-    decoding = _decode_all(_open_decoder(codec, extradata), units)
-    if decoding.size is None:
+    references = slice_references(units) if codec == "h264" else []
+    answers = probe(units, references) if codec == "h264" else []
+    av.logging.set_level(av.logging.DEBUG)
+    decoding = _decode_all(_open_decoder(codec, extradata), units, answers)
+    if not decoding.pictures:
         raise InputError(
             f"{name}: no picture could be decoded; parameter sets missing, or cut inside its first picture"
         )
     clip = assemble(decoding, units, fps, codec, digest)
+    if references:
+        add_references(clip, references, answers)
+    damage_trace.trace_damage(clip)
+    clip.validate()
     return CodedClip(clip, units, suffix)
 
 
@@ -157,8 +169,9 @@ def _group(packets: list[bytes], codec: str) -> tuple[list[bytes], bytes]:
     return units, pending
 
 
-def _decode_all(decoder: av.VideoCodecContext, units: list[bytes]) -> Decoding:
-    found = Decoding()
+def _decode_all(decoder: av.VideoCodecContext, units: list[bytes], answers: list[Answer]) -> Decoding:
+    found = Decoding(len(units), unread={index for index, answer in enumerate(answers) if answer.unread})
+    reformatter = VideoReformatter()  # one for all pictures: each new one sets up its tables again
     for index, unit in enumerate([*units, None]):
         packet = None
         if unit is not None:
@@ -176,11 +189,12 @@ def _decode_all(decoder: av.VideoCodecContext, units: list[bytes]) -> Decoding:
             )
             if invented is not None and invented.any():
                 found.concealed[index] = invented
-        _collect(found, frames, messages)
+                found.noticed[index] = noticed_in_log(messages)
+        _collect(found, frames, messages, reformatter)
     return found
 
 
-def _collect(found: Decoding, frames: list[av.VideoFrame], messages: list[str]) -> None:
+def _collect(found: Decoding, frames: list[av.VideoFrame], messages: list[str], reformatter: VideoReformatter) -> None:
     """Take the frames that one packet put out, each with its rows of macroblock modes in `messages`."""
     headers = [i for i, message in enumerate(messages) if message.startswith(prediction_modes.HEADER)]
     sections = [messages[a:b] for a, b in itertools.pairwise([*headers, len(messages)])]
@@ -189,12 +203,19 @@ def _collect(found: Decoding, frames: list[av.VideoFrame], messages: list[str]) 
     for frame, section in zip(frames, sections, strict=True):
         if frame.width * frame.height > MAX_PIXELS:
             raise InputError(f"a picture of {frame.width}x{frame.height} is larger than this reader accepts")
-        if found.size is None:
-            found.size, found.colour = (frame.height, frame.width), colour_of(frame)
+        if not found.pictures:
+            found.start((frame.height, frame.width), colour_of(frame))
         if frame.pts is None or frame.pts in found.pictures or (frame.height, frame.width) != found.size:
             continue
-        found.order.append(frame.pts)
-        found.pictures[frame.pts] = _describe(frame, section, keep_planes=frame.pts in found.concealed)
+        _write_rgb(reformatter.reformat(frame, format="rgb24", threads=1), found.frames[len(found.pictures)])
+        found.pictures[frame.pts] = _describe(frame, section, keep_planes=found.is_broken(frame.pts))
+
+
+def _write_rgb(frame: av.VideoFrame, out: np.ndarray) -> None:
+    """Copy the samples of an rgb24 frame into `out`, uint8 [H, W, 3], without the padding of its lines."""
+    plane = frame.planes[0]
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    out.reshape(len(out), -1)[:] = lines[: len(out), : out.shape[1] * out.shape[2]]
 
 
 def _describe(frame: av.VideoFrame, section: list[str], keep_planes: bool) -> Picture:
@@ -203,10 +224,9 @@ def _describe(frame: av.VideoFrame, section: list[str], keep_planes: bool) -> Pi
     parameters = frame.side_data.get("VIDEO_ENC_PARAMS")
     planar = frame.format.name in ("yuv420p", "yuvj420p")
     return Picture(
-        rgb=frame.to_ndarray(format="rgb24"),
         picture_type=_PICTURE_TYPES.get(int(frame.pict_type), PictureType.UNKNOWN),
         vectors=motion_vectors.dense_vectors(records.to_ndarray() if records else _NO_VECTORS, height, width),
-        qp=parameters.qp_map() if isinstance(parameters, VideoEncParams) else None,
+        qp=dense_qp(parameters if isinstance(parameters, VideoEncParams) else None, height, width),
         modes=prediction_modes.modes_from_log(section, -(-height // MB_SIZE), -(-width // MB_SIZE)),
         is_corrupt=frame.is_corrupt,
         planes=planes_from_frame(frame) if keep_planes and planar else None,

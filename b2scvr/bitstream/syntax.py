@@ -46,6 +46,7 @@ class Sps:
     crop: tuple[int, int, int, int]  # left, right, top, bottom
     matrix_coefficients: int = 2  # table E-5; 2 = unspecified
     full_range: bool = False
+    height_bit: int = 0  # where pic_height_in_map_units_minus1 stands in the RBSP
 
     @property
     def height_mbs(self) -> int:
@@ -177,7 +178,8 @@ def parse_sps(rbsp: bytes) -> Sps:
         count = _limited(bits.ue(), 255, "num_ref_frames_in_pic_order_cnt_cycle")
         cycle = tuple(bits.se() for _ in range(count))
     max_refs, gaps = _limited(bits.ue(), 16, "max_num_ref_frames"), bits.flag()
-    width, height, frame_mbs_only = bits.ue() + 1, bits.ue() + 1, bits.flag()
+    width, height_bit = bits.ue() + 1, bits.position
+    height, frame_mbs_only = bits.ue() + 1, bits.flag()
     _limited(width * height, _MAX_MACROBLOCKS, "PicSizeInMapUnits")
     if not frame_mbs_only:
         bits.flag()  # mb_adaptive_frame_field_flag
@@ -191,7 +193,7 @@ def parse_sps(rbsp: bytes) -> Sps:
     sps = Sps(
         set_id, profile, constraints, level, chroma, separate, depth_luma, depth_chroma, log2_max_frame_num,
         poc_type, log2_max_poc_lsb, always_zero, non_ref, top_to_bottom, cycle, max_refs, gaps,
-        width, height, frame_mbs_only, direct_8x8, crop, matrix, full_range,
+        width, height, frame_mbs_only, direct_8x8, crop, matrix, full_range, height_bit,
     )  # fmt: skip
     if min(sps.size) < 1:
         raise SpliceError(

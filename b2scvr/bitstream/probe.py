@@ -1,0 +1,206 @@
+"""The same stream decoded once more, with other headers, to ask the decoder what it does not tell by itself.
+
+Entropy decoding never looks at samples, so headers may be rewritten freely as long as the slice data mean the same:
+
+- Each slice gets a table of explicit prediction weights (7.3.3.2) in which every picture of a reference list has the
+  weight 0 and an offset of its own. What is shown then is, but for the residual, the offset (8.4.2.3.2): a picture of
+  references. FFmpeg's AVMotionVector tells only the direction of a vector.
+- The picture is a row of macroblocks taller (7.4.2.1.1). Nothing was sent for that row, so the decoder reports exactly it
+  as missing, unless a slice had bits left at its end: garbage that came out shorter than what was sent, which the decoder
+  passes over in silence otherwise.
+
+One decode answers both questions for all pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import av
+import av.logging
+import cv2
+import numpy as np
+
+from b2scvr.bitstream.bits import BitWriter
+from b2scvr.bitstream.concealment import concealed_count
+from b2scvr.bitstream.nal import START_CODE, NalType, NalUnit, escape, scan, unescape
+from b2scvr.bitstream.reference_lists import SliceReferences
+from b2scvr.bitstream.syntax import MAX_HEADER_BYTES, ParameterSets, parse_pps, parse_slice_header, parse_sps
+from b2scvr.types import MV_BLOCK, SpliceError
+
+PLANES = 3
+_LOWEST, _HIGHEST = 32, 124  # range of the offsets: a residual of either sign stays readable
+_WEIGHTING_EXPLICIT = "101"  # weighted_pred_flag 1, weighted_bipred_idc 1 (7.3.2.2)
+# Which planes carry the number of the picture, by list; the others carry _LOWEST. A P slice has all three for its one
+# list; in a B slice the three sums of a bi-predicted block still tell both pictures apart.
+_CARRIES_P = ((True, True, True),)
+_CARRIES_B = ((True, False, True), (False, True, True))
+
+Lists = tuple[tuple[int, ...], ...]
+
+
+@dataclass
+class Answer:
+    """What the decoder said of one access unit."""
+
+    cells: np.ndarray | None = None  # uint8 [H/8 + more, W/8, 3], mean of each plane over each 8x8 cell; None: not told
+    missing: int = 0  # macroblocks reported as missing
+    expected: int = 0  # macroblocks of the row that was never sent
+
+    @property
+    def unread(self) -> bool:
+        """Whether the decoder read on into the row that was never sent."""
+        return self.expected > 0 and self.missing != self.expected
+
+
+def probe(units: list[bytes], references: list[list[SliceReferences]]) -> list[Answer]:
+    """Return the answers by decode index. references: the lists of each access unit, see reference_lists."""
+    sets = ParameterSets()
+    answers = [Answer() for _ in units]
+    decoder = _open_decoder()
+    av.logging.set_level(av.logging.INFO)  # errors are counted at this level
+    for index in range(len(units) + 1):
+        packet = None
+        if index < len(units):
+            sets.update(units[index])
+            asked, answers[index].expected = _rewrite(units[index], references[index], sets)
+            packet = av.Packet(asked)
+            packet.pts = packet.dts = index
+        with av.logging.Capture() as logs:
+            try:
+                frames = decoder.decode(packet)
+            except av.error.FFmpegError:
+                frames = []  # no picture, no answer
+        if packet is not None:
+            answers[index].missing = concealed_count([message for _, _, message in logs])
+        for frame in frames:
+            if frame.pts is not None and len(frame.planes) == PLANES:
+                answers[frame.pts].cells = _cell_means(frame)
+    return answers
+
+
+def offsets(lists: Lists) -> list[np.ndarray]:
+    """Return the offset of each entry of each list in each plane, int [entries, 3]; the same picture has the same offset."""
+    out = []
+    for entries, carries in zip(lists, _CARRIES_P if len(lists) == 1 else _CARRIES_B, strict=True):
+        pictures, number = np.unique(entries, return_inverse=True)
+        step = (_HIGHEST - _LOWEST) // max(1, len(pictures) - 1)
+        out.append(_LOWEST + step * number.reshape(-1, 1) * np.array(carries))
+    return out
+
+
+def _open_decoder() -> av.VideoCodecContext:
+    decoder = av.CodecContext.create("h264", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    decoder.thread_type, decoder.thread_count = "SLICE", 1
+    # Deblocking would blur the offsets, guessed vectors for the missing row are of no use.
+    decoder.options = {"flags": "+output_corrupt", "flags2": "+showall", "skip_loop_filter": "all", "ec": "deblock"}
+    return decoder
+
+
+def _rewrite(unit: bytes, slices: list[SliceReferences], sets: ParameterSets) -> tuple[bytes, int]:
+    """Return the access unit as the probe asks it, and how many macroblocks its picture must miss (0: not known).
+
+    What cannot be read stays as it is.
+    """
+    lists = {s.first_mb: s.lists for s in slices}
+    pieces, position, expected = [], 0, 0
+    for nal in scan(unit):
+        new = None
+        try:
+            if nal.type == NalType.SPS:
+                new = _taller(unescape(unit[nal.payload + 1 : nal.end]))
+            elif nal.type == NalType.PPS:
+                new = _explicit_weighting(unescape(unit[nal.payload + 1 : nal.end]), sets)
+            elif nal.is_slice:
+                new, expected = _ask_slice(unit, nal, sets, lists)
+        except SpliceError:
+            continue
+        if new is not None:
+            pieces += [unit[position : nal.start], START_CODE, unit[nal.payload : nal.payload + 1], escape(new)]
+            position = nal.end
+    return b"".join([*pieces, unit[position:]]), expected
+
+
+def _taller(rbsp: bytes) -> bytes:
+    """Return the RBSP of an SPS with one more row of macroblocks (two in a stream that may hold fields)."""
+    sps = parse_sps(rbsp)
+    bits = f"{int.from_bytes(rbsp, 'big'):0{8 * len(rbsp)}b}"
+    old, new = BitWriter(), BitWriter()
+    old.ue(sps.height_map_units - 1)
+    new.bits(bits[: sps.height_bit])
+    new.ue(sps.height_map_units)
+    new.bits(bits[sps.height_bit + old.length :].rstrip("0"))
+    new.align("0")
+    return new.to_bytes()
+
+
+def _explicit_weighting(rbsp: bytes, sets: ParameterSets) -> bytes:
+    """Return the RBSP of a PPS with explicit weighting switched on."""
+    first = parse_pps(rbsp, sets.sps).weighting_bit
+    bits = f"{int.from_bytes(rbsp, 'big'):0{8 * len(rbsp)}b}"
+    bits = bits[:first] + _WEIGHTING_EXPLICIT + bits[first + len(_WEIGHTING_EXPLICIT) :]
+    return int(bits, 2).to_bytes(len(rbsp), "big")
+
+
+def _ask_slice(unit: bytes, nal: NalUnit, sets: ParameterSets, lists: dict[int, Lists]) -> tuple[bytes | None, int]:
+    """Return the RBSP of a slice with a table of weights (None: it needs none), and the width of its picture in macroblocks.
+
+    The slice data stay as they are.
+    """
+    header = parse_slice_header(unit[nal.payload : min(nal.end, nal.payload + MAX_HEADER_BYTES)], sets)
+    sps, pps = sets.of_slice(header.pps_id)
+    missing = 0 if header.field_pic else sps.width_mbs * (1 if sps.frame_mbs_only else 2)
+    if not header.num_ref_idx_active:
+        return None, missing
+    rbsp = unescape(unit[nal.payload + 1 : nal.end])
+    header_bytes = -(-header.header_bits // 8)
+    head = f"{int.from_bytes(rbsp[:header_bytes], 'big'):0{8 * header_bytes}b}"
+    entries = lists.get(header.first_mb, tuple((0,) * count for count in header.num_ref_idx_active))
+    bits = BitWriter()
+    bits.bits(head[: header.weight_table[0]])
+    _write_weights(bits, offsets(entries), has_chroma=sps.chroma_format_idc != 0 and not sps.separate_colour_planes)
+    bits.bits(head[header.weight_table[1] : header.header_bits])
+    if pps.cabac:
+        bits.align("1")  # cabac_alignment_one_bit
+        return bits.to_bytes() + rbsp[header_bytes:], missing
+    bits.bits(head[header.header_bits :])
+    return _joined(bits, rbsp[header_bytes:]), missing
+
+
+def _write_weights(bits: BitWriter, entries_by_list: list[np.ndarray], has_chroma: bool) -> None:
+    """Write a pred_weight_table (7.3.3.2) in which all weights are 0."""
+    for _ in range(1 + has_chroma):
+        bits.ue(0)  # luma_log2_weight_denom, chroma_log2_weight_denom
+    for entries in entries_by_list:
+        for luma, *chroma in entries.tolist():
+            for group in ([luma], chroma)[: 1 + has_chroma]:
+                bits.bits("1")  # luma_weight_flag, chroma_weight_flag
+                for offset in group:
+                    bits.se(0)
+                    bits.se(offset)
+
+
+def _joined(bits: BitWriter, data: bytes) -> bytes:
+    """Return the bits followed by `data`, whose trailing zeros give way to another alignment (7.3.2.11)."""
+    head = bits.bit_string()
+    length = len(head) + 8 * len(data)
+    value = int(head, 2) << 8 * len(data) | int.from_bytes(data, "big")
+    padding = -length % 8
+    return (value << padding).to_bytes((length + padding) // 8, "big").rstrip(b"\x00")
+
+
+def _cell_means(frame: av.VideoFrame) -> np.ndarray:
+    rows, columns = -(-frame.height // MV_BLOCK), -(-frame.width // MV_BLOCK)
+    bits = frame.format.components[0].bits
+    means = []
+    for number, plane in enumerate(frame.planes):
+        kind = np.dtype(np.uint8 if bits == 8 else np.uint16)
+        samples: np.ndarray = np.frombuffer(memoryview(plane), kind)
+        samples = samples.reshape(-1, plane.line_size // samples.itemsize)[: plane.height, : plane.width]
+        side_y = MV_BLOCK * plane.height // frame.height if number else MV_BLOCK
+        side_x = MV_BLOCK * plane.width // frame.width if number else MV_BLOCK
+        short = rows * side_y - plane.height, columns * side_x - plane.width
+        whole: np.ndarray = cv2.copyMakeBorder(samples, 0, short[0], 0, short[1], cv2.BORDER_REPLICATE)
+        means.append(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA))
+    return (np.stack(means, axis=-1) >> (bits - 8)).astype(np.uint8)

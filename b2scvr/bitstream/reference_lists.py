@@ -1,0 +1,207 @@
+"""Which pictures a slice may predict from: reference marking and reference lists of H.264 frames (8.2.4, 8.2.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from b2scvr.bitstream.nal import NalUnit, scan
+from b2scvr.bitstream.picture_order import PocCounter
+from b2scvr.bitstream.syntax import MAX_HEADER_BYTES, ParameterSets, SliceHeader, Sps, parse_slice_header
+from b2scvr.types import MISSING_REFERENCE, SpliceError
+
+_P, _B = 0, 1  # slice_type modulo 5, table 7-6
+
+
+@dataclass(frozen=True)
+class SliceReferences:
+    """The reference lists of one slice."""
+
+    first_mb: int
+    lists: tuple[
+        tuple[int, ...], ...
+    ]  # of each list, the decode index of the picture behind each ref_idx, or MISSING_REFERENCE
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A reference picture in the decoded picture buffer."""
+
+    picture: int  # decode index, or MISSING_REFERENCE
+    frame_num: int
+    order: int  # PicOrderCnt
+    long_term_index: int | None = None  # LongTermFrameIdx
+
+
+@dataclass
+class _Buffer:
+    """The reference pictures held, the latest last."""
+
+    held: list[_Held] = field(default_factory=list)
+    previous_frame_num: int = 0  # PrevRefFrameNum
+
+    def short(self) -> list[_Held]:
+        return [h for h in self.held if h.long_term_index is None]
+
+    def long(self) -> list[_Held]:
+        return sorted((h for h in self.held if h.long_term_index is not None), key=lambda h: h.long_term_index or 0)
+
+
+def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
+    """Return, for each access unit (decoding order), the reference lists of its P and B slices by first_mb.
+
+    An access unit whose header cannot be read has none; where frame_num shows that a picture is missing (7.4.3), an
+    entry of it stands in the lists: the access unit that was lost there, or MISSING_REFERENCE. Lists are those of frames: access
+    units of field pictures and of MBAFF frames have none.
+    """
+    sets, buffer = ParameterSets(), _Buffer()
+    counter = PocCounter(sets)
+    lost: list[int] = []
+    found = []
+    for index, unit in enumerate(units):
+        sets.update(unit)
+        headers = _headers(unit, sets)
+        if not headers:
+            lost.append(index)
+            found.append([])
+            continue
+        header, nal = headers[0]
+        sps, _ = sets.of_slice(header.pps_id)
+        if not sps.frame_mbs_only:
+            found.append([])
+            continue
+        _fill_gap(buffer, header, sps, lost)
+        lost = []
+        order = counter.next(header, nal)
+        found.append([_references(buffer, h, order, sps) for h, _ in headers if h.num_ref_idx_active])
+        if header.nal_ref_idc:
+            _mark(buffer, header, _Held(index, header.frame_num, order), sps)
+    return found
+
+
+def _headers(unit: bytes, sets: ParameterSets) -> list[tuple[SliceHeader, NalUnit]]:
+    """The readable slice headers of the primary picture in an access unit."""
+    out = []
+    for nal in scan(unit):
+        if not nal.is_slice:
+            continue
+        try:
+            header = parse_slice_header(unit[nal.payload : min(nal.end, nal.payload + MAX_HEADER_BYTES)], sets)
+        except SpliceError:
+            continue  # what cannot be read refers to nothing
+        if header.redundant_pic_cnt == 0:
+            out.append((header, nal))
+    return out
+
+
+def _fill_gap(buffer: _Buffer, header: SliceHeader, sps: Sps, lost: list[int]) -> None:
+    """Put in the frames that frame_num says were never decoded (8.2.5.2), as a decoder does too."""
+    if header.is_idr:
+        return
+    period = 1 << sps.log2_max_frame_num
+    before = buffer.previous_frame_num
+    gap = (header.frame_num - before) % period
+    missing = gap - 1 if gap else 0
+    if missing > sps.max_num_ref_frames:  # only the last ones can still be referred to
+        lost = []
+    for number in range(max(0, missing - sps.max_num_ref_frames), missing):
+        frame_num = (before + 1 + number) % period
+        picture = lost[number] if number < len(lost) else MISSING_REFERENCE
+        _slide(buffer, frame_num, sps)
+        buffer.held.append(_Held(picture, frame_num, -(1 << 31)))  # in no B list before the others
+
+
+def _references(buffer: _Buffer, header: SliceHeader, order: int, sps: Sps) -> SliceReferences:
+    lists = []
+    for number, initial in enumerate(_initial_lists(buffer, header, order, sps)):
+        entries = _modified(buffer, initial, header, number, sps)
+        lists.append(tuple(entry.picture if entry else MISSING_REFERENCE for entry in entries))
+    return SliceReferences(header.first_mb, tuple(lists))
+
+
+def _initial_lists(buffer: _Buffer, header: SliceHeader, order: int, sps: Sps) -> list[list[_Held]]:
+    """Lists before modification: by PicNum for P (8.2.4.2.1), by picture order for B (8.2.4.2.3)."""
+    short, long = buffer.short(), buffer.long()
+    if header.kind != _B:
+        return [sorted(short, key=lambda h: _wrapped(h, header, sps), reverse=True) + long]
+    before = sorted((h for h in short if h.order <= order), key=lambda h: -h.order)
+    after = sorted((h for h in short if h.order > order), key=lambda h: h.order)
+    first, second = before + after + long, after + before + long
+    if len(second) > 1 and first == second:
+        second[:2] = second[1::-1]
+    return [first, second]
+
+
+def _wrapped(held: _Held, header: SliceHeader, sps: Sps) -> int:
+    """FrameNumWrap, which is PicNum for frames (equations 8-27, 8-28)."""
+    return held.frame_num - ((1 << sps.log2_max_frame_num) if held.frame_num > header.frame_num else 0)
+
+
+def _modified(buffer: _Buffer, initial: list[_Held], header: SliceHeader, number: int, sps: Sps) -> list[_Held | None]:
+    """Apply the modifications of one list (8.2.4.3): each moves a picture to the next place."""
+    length = header.num_ref_idx_active[number]
+    entries: list[_Held | None] = [*initial[:length], *[None] * (length - len(initial))]
+    period = 1 << sps.log2_max_frame_num
+    predicted = header.frame_num
+    for place, (operation, value) in enumerate(header.list_modifications[number][:length]):
+        chosen: _Held | None
+        if operation in (0, 1):
+            predicted = (predicted + (value + 1) * (1 if operation else -1)) % period
+            chosen = next((h for h in buffer.short() if h.frame_num == predicted), None)
+        else:
+            chosen = next((h for h in buffer.long() if h.long_term_index == value), None)
+        rest = [entry for entry in entries[place:] if entry is None or entry is not chosen]
+        entries = [*entries[:place], chosen, *rest][:length]
+    return entries
+
+
+def _mark(buffer: _Buffer, header: SliceHeader, current: _Held, sps: Sps) -> None:
+    """Decoded reference picture marking (8.2.5)."""
+    buffer.previous_frame_num = header.frame_num
+    if header.is_idr:
+        buffer.held = [replace(current, long_term_index=0 if header.long_term_reference else None)]
+        return
+    if header.marking_operations:
+        for operation in header.marking_operations:
+            current = _apply(buffer, operation, current, header, sps)
+        if header.resets_references:
+            buffer.previous_frame_num = 0
+    else:
+        _slide(buffer, header.frame_num, sps)
+    buffer.held.append(current)
+
+
+def _slide(buffer: _Buffer, frame_num: int, sps: Sps) -> None:
+    """Sliding window (8.2.5.3): the oldest short-term picture makes room."""
+    short = buffer.short()
+    if short and len(buffer.held) >= max(1, sps.max_num_ref_frames):
+        period = 1 << sps.log2_max_frame_num
+        buffer.held.remove(min(short, key=lambda h: h.frame_num - (period if h.frame_num > frame_num else 0)))
+    buffer.previous_frame_num = frame_num
+
+
+def _apply(buffer: _Buffer, operation: tuple[int, ...], current: _Held, header: SliceHeader, sps: Sps) -> _Held:
+    """One memory management control operation (8.2.5.4); return the current picture as it is then held."""
+    kind, *numbers = operation
+    if kind in (1, 3):
+        wanted = (header.frame_num - numbers[0] - 1) % (1 << sps.log2_max_frame_num)  # picNumX
+        picture = next((h for h in buffer.short() if h.frame_num == wanted), None)
+        if picture:
+            buffer.held.remove(picture)
+            if kind == 3:
+                _free(buffer, numbers[1])
+                buffer.held.append(replace(picture, long_term_index=numbers[1]))
+    elif kind == 2:
+        _free(buffer, numbers[0])
+    elif kind == 4:
+        buffer.held = [h for h in buffer.held if h.long_term_index is None or h.long_term_index < numbers[0]]
+    elif kind == 5:
+        buffer.held = []
+        return replace(current, frame_num=0, order=0)
+    elif kind == 6:
+        _free(buffer, numbers[0])
+        return replace(current, long_term_index=numbers[0])
+    return current
+
+
+def _free(buffer: _Buffer, long_term_index: int) -> None:
+    buffer.held = [h for h in buffer.held if h.long_term_index != long_term_index]
