@@ -127,12 +127,13 @@ class ParsedClip:
         t, height, width, _ = self.frames.shape
         grid16 = (t, -(-height // MB_SIZE), -(-width // MB_SIZE))
         grid8 = (t, -(-height // MV_BLOCK), -(-width // MV_BLOCK))
-        expected = {
+        expected: dict[str, tuple[tuple[int, ...], type | np.dtype]] = {
             "frames": ((t, height, width, 3), np.uint8), "picture_type": ((t,), np.uint8), "status": ((t,), np.uint8),
             "mv_past": ((*grid8, 2), np.float32), "mv_future": ((*grid8, 2), np.float32),
             "mv_past_valid": (grid8, np.bool_), "mv_future_valid": (grid8, np.bool_),
             "past_reference": (grid8, np.int16), "future_reference": (grid8, np.int16), "noticed": (grid16, np.bool_),
-            "nal_units": (self.nal_units.shape, NAL_UNIT), "mode": (grid16, np.uint8), "partition": (grid16, np.uint8), "qp": (grid16, np.int8),
+            "nal_units": (self.nal_units.shape, NAL_UNIT), "mode": (grid16, np.uint8),
+            "partition": (grid16, np.uint8), "qp": (grid16, np.int8),
             "concealed": (grid16, np.bool_), "slice_start": (grid16, np.bool_), "damage_trace": (grid16, np.float32),
             "lost": ((t,), np.bool_), "is_corrupt": ((t,), np.bool_), "decode_index": ((t,), np.int32),
         }  # fmt: skip

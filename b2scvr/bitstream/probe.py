@@ -193,7 +193,7 @@ def _joined(bits: BitWriter, data: bytes) -> bytes:
 def _cell_means(frame: av.VideoFrame) -> np.ndarray:
     rows, columns = -(-frame.height // MV_BLOCK), -(-frame.width // MV_BLOCK)
     bits = frame.format.components[0].bits
-    means = []
+    means: list[np.ndarray] = []
     for number, plane in enumerate(frame.planes):
         kind = np.dtype(np.uint8 if bits == 8 else np.uint16)
         samples: np.ndarray = np.frombuffer(memoryview(plane), kind)

@@ -7,7 +7,7 @@ from av.sidedata.encparams import VideoEncParams
 
 from b2scvr.types import MB_SIZE
 
-_BLOCK = np.dtype([("x", "i4"), ("y", "i4"), ("w", "i4"), ("h", "i4"), ("delta_qp", "i4")])  # AVVideoBlockParams
+_FIELDS = ["x", "y", "w", "h", "delta_qp"]  # of AVVideoBlockParams, 32 bits each
 UNKNOWN_QP = -1
 
 
@@ -22,8 +22,8 @@ def dense_qp(parameters: VideoEncParams | None, height: int, width: int) -> np.n
         return out
     data = memoryview(parameters)  # type: ignore[arg-type]
     size, first = int(parameters.block_size), int(parameters.blocks_offset)
-    strided = np.dtype({"names": _BLOCK.names, "formats": [_BLOCK[n] for n in _BLOCK.names or ()], "itemsize": size})
-    blocks = np.frombuffer(data, strided, int(parameters.nb_blocks), first)
+    block = np.dtype({"names": _FIELDS, "formats": ["<i4"] * len(_FIELDS), "itemsize": size})
+    blocks = np.frombuffer(data, block, int(parameters.nb_blocks), first)
     row, column = blocks["y"] // MB_SIZE, blocks["x"] // MB_SIZE
     inside = (row < rows) & (column < columns)
     out[row[inside], column[inside]] = np.clip(parameters.qp + blocks["delta_qp"][inside], -1, 127)

@@ -56,7 +56,7 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
     sets, buffer = ParameterSets(), _Buffer()
     counter = PocCounter(sets)
     lost: list[int] = []
-    found = []
+    found: list[list[SliceReferences]] = []
     for index, unit in enumerate(units):
         sets.update(unit)
         headers = _headers(unit, sets)

@@ -26,14 +26,13 @@ def read_references(
     """Return the decode index of the picture that each vector means, (list 0, list 1), int16 [T, H/8, W/8].
 
     All arguments in decoding order; past_valid, future_valid: bool [T, ceil(H/8), ceil(W/8)], where the pictures have
-    vectors of list 0 and of list 1. MISSING_REFERENCE stands for a picture that the stream does not hold. Where a list holds one picture only, that is the answer; else it is right unless the
-    residual of an 8x8 block moves its mean by more than half the distance between two offsets in two planes of three.
-    References of field pictures and MBAFF frames stay unknown.
+    vectors of list 0 and of list 1. MISSING_REFERENCE stands for a picture that the stream does not hold. Where a list
+    holds one picture only, that is the answer; else it is right unless the residual of an 8x8 block moves its mean by more
+    than half the distance between two offsets in two planes of three. References of field pictures and MBAFF frames stay
+    unknown.
     """
-    past, future = (
-        np.full(past_valid.shape, UNKNOWN_REFERENCE, np.int16),
-        np.full(past_valid.shape, UNKNOWN_REFERENCE, np.int16),
-    )
+    past = np.full(past_valid.shape, UNKNOWN_REFERENCE, np.int16)
+    future = past.copy()
     for index, slices in enumerate(references):
         for s, cells in zip(slices, _cells(slices, past_valid.shape[1:]), strict=True):
             valid = [past_valid[index] & cells, future_valid[index] & cells]
@@ -82,7 +81,10 @@ def _nearest(shown: np.ndarray, lists: Lists, valid: list[np.ndarray]) -> list[n
 
 
 def _closest(shown: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return for each of `shown` [n, 3] the row of `values` [m, 3] at the smallest sum of distances (one bad plane of three does no harm)."""
+    """Return for each of `shown` [n, 3] the row of `values` [m, 3] at the smallest sum of distances.
+
+    Of three planes one may be far off: sums of distances, not of squares.
+    """
     distance = np.zeros((len(values), len(shown)), np.float32)
     for plane in range(PLANES):
         distance += np.abs(shown[None, :, plane] - values[:, plane, None])
