@@ -1,21 +1,24 @@
-"""Damage carried along vectors: which pictures depend on a broken one, and, softly, where."""
+"""Damage carried along vectors and references: which pictures depend on a broken one, and, softly, where."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from b2scvr.types import MV_BLOCK, AccessUnitStatus, ParsedClip, PictureType
+from b2scvr.types import MISSING_REFERENCE, MV_BLOCK, UNKNOWN_REFERENCE, AccessUnitStatus, ParsedClip, PictureType
 
-REFERENCES_HELD = 4  # pictures of one direction that a vector may mean; x264's default is 3 references
-REACH_LIMIT = 1e-3  # a trace below this touches no pixel
+REFERENCES_HELD = 4  # pictures of one direction that a vector of unknown reference may mean; x264's default is 3
+TAPS_BEFORE, TAPS_BEHIND = 2, 3  # samples around a block that the six-tap filter reads (H.264 8.4.2.2.1)
 
 
 def trace_damage(clip: ParsedClip) -> None:
     """Fill `damage_trace` and turn INTACT into DEPENDENT in `clip.status`, in place.
 
-    FFmpeg's records give the direction of a vector, not the picture that it means: the soft trace follows the nearest
-    reference picture in that direction; the yes-or-no question (dependent?) asks all that the decoder may still hold.
-    Without any vectors, every picture up to the next key picture counts as dependent.
+    Where the picture that a vector means is unknown, the soft trace follows the nearest reference picture in the vector's
+    direction, and the yes-or-no question (dependent?) asks all that the decoder may still hold. A vector into a picture
+    that the stream does not hold carries full damage. Without any vectors, every picture up to the next key picture counts
+    as dependent.
     """
     t, rows, columns = clip.mode.shape
     grid = clip.mv_past_valid.shape[1:]
@@ -23,23 +26,20 @@ def trace_damage(clip: ParsedClip) -> None:
     reach = np.zeros((t, *grid), bool)
     held: list[int] = []
     has_vectors = bool(clip.mv_past_valid.any() or clip.mv_future_valid.any())
-    for index in np.argsort(clip.decode_index, kind="stable"):
+    for index in map(int, np.argsort(clip.decode_index, kind="stable")):
         if clip.is_key[index]:
             held = []
-        past, future = _nearest(held, index, -1), _nearest(held, index, +1)
+        soft[index] = _carried(clip, index, soft, held)
         if clip.status[index] in (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST):
             own = np.repeat(np.repeat(clip.concealed[index], 2, axis=0), 2, axis=1)[: grid[0], : grid[1]]
-            soft[index] = np.maximum(own, _carried(clip, index, soft, past[:1], future[:1]))
+            soft[index] = np.maximum(own, soft[index])
             reach[index] = True
         else:
-            soft[index] = _carried(clip, index, soft, past[:1], future[:1])
-            reach[index] = (
-                _reached(clip, index, reach, past, future) if has_vectors else _follows(clip, index, reach, held)
-            )
+            reach[index] = _reached(clip, index, reach, held) if has_vectors else _follows(clip, index, reach, held)
             if reach[index].any():
                 clip.status[index] = AccessUnitStatus.DEPENDENT
         if clip.is_reference[index]:
-            held = [*held, int(index)][-2 * REFERENCES_HELD :]
+            held = [*held, index][-2 * REFERENCES_HELD :]
     pad = ((0, 0), (0, 2 * rows - grid[0]), (0, 2 * columns - grid[1]))
     clip.damage_trace[:] = np.pad(soft, pad, mode="edge").reshape(t, rows, 2, columns, 2).mean(axis=(2, 4))
 
@@ -49,48 +49,78 @@ def _follows(clip: ParsedClip, index: int, reach: np.ndarray, held: list[int]) -
     return clip.picture_type[index] != PictureType.I and bool(reach[held].any())
 
 
+def _sides(clip: ParsedClip, index: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
+    """Yield vectors, validity, references and the direction of display (-1 past) of each list of a picture."""
+    yield clip.mv_past[index], clip.mv_past_valid[index], clip.past_reference[index], -1
+    yield clip.mv_future[index], clip.mv_future_valid[index], clip.future_reference[index], +1
+
+
 def _nearest(held: list[int], index: int, direction: int) -> list[int]:
     """Return the held display indices before (-1) or after (+1) `index`, nearest first."""
     side = [r for r in held if (r - index) * direction > 0]
     return sorted(side, key=lambda r: abs(r - index))[:REFERENCES_HELD]
 
 
-def _carried(clip: ParsedClip, index: int, soft: np.ndarray, past: list[int], future: list[int]) -> np.ndarray:
+def _carried(clip: ParsedClip, index: int, soft: np.ndarray, held: list[int]) -> np.ndarray:
     """Mean trace that the vectors of picture `index` bring in from their references, float32 on the 8x8 grid."""
     total, weight = np.zeros(soft.shape[1:], np.float32), np.zeros(soft.shape[1:], np.float32)
-    for mv, valid, references in (
-        (clip.mv_past[index], clip.mv_past_valid[index], past),
-        (clip.mv_future[index], clip.mv_future_valid[index], future),
-    ):
-        if references and soft[references[0]].any():
-            total += valid * _sample(soft[references[0]], mv)
+    for mv, valid, references, direction in _sides(clip, index):
+        total += valid & (references == MISSING_REFERENCE)
         weight += valid
+        likely = _nearest(held, index, direction)[:1]
+        for reference, where in _by_reference(valid, references, likely):
+            if soft[reference].any():
+                total[where] += _sample(soft[reference], mv, where)
     return total / np.maximum(weight, 1)
 
 
-def _reached(clip: ParsedClip, index: int, reach: np.ndarray, past: list[int], future: list[int]) -> np.ndarray:
+def _reached(clip: ParsedClip, index: int, reach: np.ndarray, held: list[int]) -> np.ndarray:
+    """Which blocks read a damaged sample of a reference, bool on the 8x8 grid."""
     out = np.zeros(reach.shape[1:], bool)
-    for mv, valid, references in (
-        (clip.mv_past[index], clip.mv_past_valid[index], past),
-        (clip.mv_future[index], clip.mv_future_valid[index], future),
-    ):
-        for reference in references:
+    for mv, valid, references, direction in _sides(clip, index):
+        out |= valid & (references == MISSING_REFERENCE)
+        for reference, where in _by_reference(valid, references, _nearest(held, index, direction)):
             if reach[reference].all():
-                out |= valid
+                out |= where
             elif reach[reference].any():
-                out |= valid & (_sample(reach[reference].astype(np.float32), mv) > REACH_LIMIT)
+                out[where] |= _touches(reach[reference], mv, where)
     return out
 
 
-def _sample(field: np.ndarray, mv: np.ndarray) -> np.ndarray:
-    """Read `field` [rows, columns] of 8x8 cells where the vectors `mv` (pixels) point, bilinear, clamped at the border."""
+def _by_reference(valid: np.ndarray, references: np.ndarray, possible: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each reference with the blocks that mean it; blocks of unknown reference may mean any of the `possible`."""
+    unknown = valid & (references == UNKNOWN_REFERENCE)
+    known = [int(number) for number in np.unique(references[valid]) if number >= 0]
+    for reference in {*known, *(possible if unknown.any() else [])}:
+        where = valid & (references == reference)
+        yield reference, where | unknown if reference in possible else where
+
+
+def _sample(field: np.ndarray, mv: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Read `field` [rows, columns] of 8x8 cells where the vectors of the blocks `where` point, bilinear, clamped; float32 [n]."""
     rows, columns = field.shape
-    y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
-    y = np.clip(y + mv[..., 1] / MV_BLOCK, 0, rows - 1)
-    x = np.clip(x + mv[..., 0] / MV_BLOCK, 0, columns - 1)
-    y0, x0 = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
+    row, column = np.nonzero(where)
+    y = np.clip(row + mv[where][:, 1] / MV_BLOCK, 0, rows - 1)
+    x = np.clip(column + mv[where][:, 0] / MV_BLOCK, 0, columns - 1)
+    y0, x0 = y.astype(np.int64), x.astype(np.int64)
     y1, x1 = np.minimum(y0 + 1, rows - 1), np.minimum(x0 + 1, columns - 1)
     fy, fx = y - y0, x - x0
     top = field[y0, x0] * (1 - fx) + field[y0, x1] * fx
     bottom = field[y1, x0] * (1 - fx) + field[y1, x1] * fx
     return (top * (1 - fy) + bottom * fy).astype(np.float32)
+
+
+def _touches(damaged: np.ndarray, mv: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Whether each block of `where` reads a sample of a damaged cell, the taps of interpolation included; bool [n]."""
+    rows, columns = damaged.shape
+    total = np.zeros((rows + 1, columns + 1), np.int64)  # summed area table
+    total[1:, 1:] = damaged.cumsum(axis=0).cumsum(axis=1)
+    first, last = [], []
+    for cell, vector, size in zip(np.nonzero(where), mv[where].T[::-1], (rows, columns), strict=True):
+        start = cell * MV_BLOCK + np.floor(vector).astype(np.int64)
+        whole = vector == np.floor(vector)
+        first.append(np.clip((start - np.where(whole, 0, TAPS_BEFORE)) // MV_BLOCK, 0, size - 1))
+        reach = MV_BLOCK - 1 + np.where(whole, 0, TAPS_BEHIND)
+        last.append(np.clip((start + reach) // MV_BLOCK, 0, size - 1) + 1)
+    (top, left), (bottom, right) = first, last
+    return total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left] > 0
