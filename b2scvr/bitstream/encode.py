@@ -25,29 +25,38 @@ def encode_h264(
     gop: int = 16,
     options: dict[str, str] | None = None,
     crop_odd: bool = False,
+    pix_fmt: str = "yuv420p",
 ) -> bytes:
     """Encode RGB pictures, uint8 [T, H, W, 3] or an iterable of [H, W, 3], into an Annex-B byte stream.
 
     x264's medium preset: High profile, CABAC, 3 reference pictures, B pyramid, weighted prediction; an IDR picture with
     its SPS and PPS at least every `gop` pictures. One slice a picture and one thread, so the same input always gives the
-    same bytes. `options` are further encoder options by FFmpeg's names ({"coder": "cavlc", "bf": "0", "preset": "fast"}).
+    same bytes. `options` are further encoder options by FFmpeg's names ({"coder": "cavlc", "bf": "0", "slices": "3"}),
+    and x264's own names under "x264-params" ({"x264-params": "open-gop=1:weightp=0:crop-rect=2,2,4,6"}): "tff=1" gives
+    interlaced pictures in MBAFF (height a multiple of 4 in 4:2:0), the only kind of interlacing that x264 writes.
+    pix_fmt: chroma format and bit depth by FFmpeg's name; the profile follows from it: yuv420p High, yuv420p10le
+    High 10, yuv422p and yuv422p10le High 4:2:2, yuv444p and yuv444p10le High 4:4:4 Predictive, gray 4:0:0.
+
     Decoders take the colours for BT.601, limited range. Raises ValueError for no picture, pictures of unequal size or
-    type, or an odd size, which 4:2:0 cannot hold: with `crop_odd` the last row or column is dropped instead.
+    type, settings that x264 refuses, or an odd size that the chroma format cannot hold (only 4:4:4 and gray hold every
+    size): with `crop_odd` the last row or column is dropped instead.
     """
     pictures = iter(frames)
     first = next(pictures, None)
     if first is None:
         raise ValueError("encode_h264: no picture to encode")
-    first = _fit(first, crop_odd)
+    chroma = av.VideoFormat(pix_fmt)
+    first = _fit(first, chroma, crop_odd)
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="h264") as container:
         rate = Fraction(fps).limit_denominator(_MAX_DENOMINATOR)
         stream = container.add_stream("libx264", rate=rate, options=_encoder_options(crf, gop, options))
         stream.height, stream.width = first.shape[:2]
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pix_fmt
+        _open(stream)
         container.mux(stream.encode(_frame(first)))
         for picture in pictures:
-            fitted = _fit(picture, crop_odd)
+            fitted = _fit(picture, chroma, crop_odd)
             if fitted.shape != first.shape:
                 raise ValueError(f"encode_h264: pictures of {first.shape[:2]} and {fitted.shape[:2]} in one clip")
             container.mux(stream.encode(_frame(fitted)))
@@ -61,6 +70,7 @@ def encode_video(
     crf: float = 23,
     gop: int = 16,
     options: dict[str, str] | None = None,
+    pix_fmt: str = "yuv420p",
 ) -> bytes:
     """Encode the first video stream of a file as `encode_h264` does, at its own frame rate; an odd size loses its last line.
 
@@ -77,9 +87,8 @@ def encode_video(
             first = next(pictures, None)
             if first is None:
                 raise InputError(f"{path}: holds no picture")
-            return encode_h264(
-                itertools.chain([first], pictures), _frame_rate(container, stream), crf, gop, options, crop_odd=True
-            )
+            clip = itertools.chain([first], pictures)
+            return encode_h264(clip, _frame_rate(container, stream), crf, gop, options, crop_odd=True, pix_fmt=pix_fmt)
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(f"{path}: not a video that can be read ({error})") from error
 
@@ -105,13 +114,25 @@ def _encoder_options(crf: float, gop: int, options: dict[str, str] | None) -> di
     return {"preset": "medium", "crf": str(crf), "g": str(gop), "threads": "1", "slices": "1", **(options or {})}
 
 
-def _fit(picture: np.ndarray, crop_odd: bool) -> np.ndarray:
+def _open(stream: av.VideoStream) -> None:
+    try:
+        stream.codec_context.open()
+    except av.error.FFmpegError as error:  # x264 says no more than that
+        settings = f"{stream.width}x{stream.height}, {stream.pix_fmt}, {dict(stream.codec_context.options)}"
+        raise ValueError(f"encode_h264: x264 refuses these settings: {settings}") from error
+
+
+def _fit(picture: np.ndarray, chroma: av.VideoFormat, crop_odd: bool) -> np.ndarray:
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise ValueError(f"encode_h264: expected uint8 [H, W, 3] pictures, got {picture.dtype} {list(picture.shape)}")
     height, width = picture.shape[:2]
-    if (height % 2 or width % 2) and not crop_odd:
-        raise ValueError(f"encode_h264: 4:2:0 needs an even size, not {width}x{height}; crop_odd=True drops the rest")
-    return picture[: height - height % 2, : width - width % 2]
+    extra = height % (2 // chroma.chroma_height(2)), width % (2 // chroma.chroma_width(2))
+    if any(extra) and not crop_odd:
+        side = {(1, 1): "size", (1, 0): "height", (0, 1): "width"}[extra]
+        raise ValueError(
+            f"encode_h264: {chroma.name} needs an even {side}, not {width}x{height}; crop_odd=True drops the rest"
+        )
+    return picture[: height - extra[0], : width - extra[1]]
 
 
 def _frame(picture: np.ndarray) -> av.VideoFrame:
