@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import mmap
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from b2scvr.bitstream.bits import BitReader
+from b2scvr.bitstream.decoding import Decoding, Picture
 from b2scvr.bitstream.display import display_order
 from b2scvr.bitstream.nal import NalType, NalUnit, scan, unescape
 from b2scvr.bitstream.prediction_modes import modes_from_vectors
@@ -20,7 +19,6 @@ from b2scvr.types import (
     AccessUnitStatus,
     ParsedClip,
     PictureType,
-    Planes,
     SpliceError,
 )
 
@@ -40,46 +38,6 @@ class CodedClip:
     def stream(self) -> bytes:
         """Return the elementary stream."""
         return b"".join(self.access_units) + self.suffix
-
-
-@dataclass
-class Picture:
-    """What one output frame told."""
-
-    picture_type: int
-    vectors: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see motion_vectors.dense_vectors
-    qp: np.ndarray  # int8 [h, w]
-    modes: tuple[np.ndarray, np.ndarray] | None  # (mode, partition), uint8 [h, w]
-    is_corrupt: bool
-    planes: Planes | None
-
-
-@dataclass
-class Decoding:
-    """What the decode loop collects, by decode index."""
-
-    count: int  # access units
-    pictures: dict[int, Picture] = field(default_factory=dict)  # in output order
-    concealed: dict[int, np.ndarray] = field(
-        default_factory=dict
-    )  # bool [coded h, coded w], only where decoding failed
-    noticed: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # (row, column), likewise
-    unread: set[int] = field(default_factory=set)  # access units with bits that the decoder passed over
-    frames: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0, 3), np.uint8))  # in output order
-    colour: tuple[str, bool] = ("bt601", False)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the pictures."""
-        return self.frames.shape[1], self.frames.shape[2]
-
-    def start(self, size: tuple[int, int], colour: tuple[str, bool]) -> None:
-        """Make room for the pictures, whose size the first one tells."""
-        self.frames, self.colour = _touched((self.count, *size, 3)), colour
-
-    def is_broken(self, index: int) -> bool:
-        """Whether access unit `index` lost bits of its own."""
-        return index in self.concealed or index in self.unread
 
 
 def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, digest: str) -> ParsedClip:
@@ -104,6 +62,8 @@ def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, dig
             clip.status[slot] = AccessUnitStatus.BROKEN
             if picture.planes is not None:
                 clip.planes[slot] = picture.planes
+        elif index in decoding.stained:
+            clip.status[slot] = AccessUnitStatus.DEPENDENT
         if index in decoding.concealed:
             rows, columns = clip.concealed.shape[1:]
             clip.concealed[slot] = decoding.concealed[index][:rows, :columns]
@@ -112,15 +72,6 @@ def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, dig
     _read_headers(clip, units, order)
     _name_sources(clip, missing_modes)
     return clip
-
-
-def _touched(shape: tuple[int, ...]) -> np.ndarray:
-    """Return an uint8 array whose memory is there already: page by page, at first use, it costs more than decoding does."""
-    populate = getattr(mmap, "MAP_POPULATE", 0)
-    if not populate:
-        return np.empty(shape, np.uint8)
-    block = mmap.mmap(-1, max(1, math.prod(shape)), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | populate)
-    return np.frombuffer(block, np.uint8, math.prod(shape)).reshape(shape)
 
 
 def _spread(frames: np.ndarray, received: list[int], order: list[int]) -> np.ndarray:

@@ -1,51 +1,27 @@
-"""The only decode loop: coded video -> ParsedClip, one slot per access unit, with all that the decoder tells.
-
-The settings are those that were measured to be truthful on damaged streams: one thread (frame threads make vectors racy,
-several slice threads switch error concealment off), all frames shown, and packets numbered so that every output frame is
-known by its access unit.
-"""
+"""Coded video -> ParsedClip: the file taken apart into access units, decoded, probed and put together."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import av.logging
-import numpy as np
-from av.sidedata.encparams import VideoEncParams
-from av.video.reformatter import VideoReformatter
 
-from b2scvr.bitstream import damage_trace, motion_vectors, prediction_modes
-from b2scvr.bitstream.assembly import CodedClip, Decoding, Picture, assemble
-from b2scvr.bitstream.concealment import concealment_from_log, noticed_in_log
+from b2scvr.bitstream import damage_trace
+from b2scvr.bitstream.assembly import CodedClip, assemble
+from b2scvr.bitstream.decoding import Decoder
 from b2scvr.bitstream.guard import run_guarded
 from b2scvr.bitstream.nal import scan
-from b2scvr.bitstream.planes import colour_of, planes_from_frame
-from b2scvr.bitstream.probe import Answer, probe
-from b2scvr.bitstream.qp import dense_qp
+from b2scvr.bitstream.probe import probe
 from b2scvr.bitstream.reference_lists import slice_references
 from b2scvr.bitstream.references import add_references
-from b2scvr.types import MB_SIZE, InputError, ParsedClip, PictureType
+from b2scvr.types import InputError, ParsedClip
 
-DECODER_OPTIONS = {
-    "flags": "+output_corrupt",
-    "flags2": "+export_mvs+showall",
-    "export_side_data": "venc_params",
-    "debug": "mb_type+er",
-}
 ELEMENTARY = {".h264": "h264", ".264": "h264", ".avc": "h264", ".h265": "hevc", ".265": "hevc", ".hevc": "hevc"}
-MAX_PIXELS = 8192 * 4320
 DEFAULT_FPS = 25.0
-_PICTURE_TYPES = {1: PictureType.I, 2: PictureType.P, 3: PictureType.B}  # AVPictureType
-_NO_VECTORS = np.zeros(
-    0,
-    [("source", "i4"), ("w", "u1"), ("h", "u1"), ("dst_x", "i2"), ("dst_y", "i2")]
-    + [("motion_x", "i4"), ("motion_y", "i4"), ("motion_scale", "u2")],
-)
 
 
 def read(path: str | Path) -> ParsedClip:
@@ -110,7 +86,8 @@ def _parse(source: str | io.BytesIO, codec_format: str | None, digest: str, name
     references = slice_references(units) if codec == "h264" else []
     answers = probe(units, references) if codec == "h264" else []
     av.logging.set_level(av.logging.DEBUG)
-    decoding = _decode_all(_open_decoder(codec, extradata), units, answers)
+    unread = {index for index, answer in enumerate(answers) if answer.unread}
+    decoding = Decoder(codec, extradata, len(units), unread).decode_all(units)
     if not decoding.pictures:
         raise InputError(
             f"{name}: no picture could be decoded; parameter sets missing, or cut inside its first picture"
@@ -146,17 +123,6 @@ def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> 
             yield from map(bytes, to_annexb.filter(packet) if to_annexb else [packet])
 
 
-def _open_decoder(codec: str, extradata: bytes | None) -> av.VideoCodecContext:
-    decoder = av.CodecContext.create(codec, "r")
-    assert isinstance(decoder, av.VideoCodecContext)
-    if extradata:
-        decoder.extradata = extradata
-    decoder.thread_type = "SLICE"
-    decoder.thread_count = 1
-    decoder.options = DECODER_OPTIONS
-    return decoder
-
-
 def _group(packets: list[bytes], codec: str) -> tuple[list[bytes], bytes]:
     """Return one entry per access unit (a packet without a slice joins the picture that follows) and what is left over."""
     units: list[bytes] = []
@@ -167,67 +133,3 @@ def _group(packets: list[bytes], codec: str) -> tuple[list[bytes], bytes]:
             units.append(pending)
             pending = b""
     return units, pending
-
-
-def _decode_all(decoder: av.VideoCodecContext, units: list[bytes], answers: list[Answer]) -> Decoding:
-    found = Decoding(len(units), unread={index for index, answer in enumerate(answers) if answer.unread})
-    reformatter = VideoReformatter()  # one for all pictures: each new one sets up its tables again
-    for index, unit in enumerate([*units, None]):
-        packet = None
-        if unit is not None:
-            packet = av.Packet(unit)
-            packet.pts = packet.dts = index
-        with av.logging.Capture() as logs:
-            try:
-                frames = decoder.decode(packet)
-            except av.error.FFmpegError:
-                frames = []  # an access unit that gives no picture is reported as lost
-        messages = [message for _, _, message in logs]
-        if decoder.width:
-            invented = concealment_from_log(
-                messages, -(-decoder.coded_height // MB_SIZE), -(-decoder.coded_width // MB_SIZE)
-            )
-            if invented is not None and invented.any():
-                found.concealed[index] = invented
-                found.noticed[index] = noticed_in_log(messages)
-        _collect(found, frames, messages, reformatter)
-    return found
-
-
-def _collect(found: Decoding, frames: list[av.VideoFrame], messages: list[str], reformatter: VideoReformatter) -> None:
-    """Take the frames that one packet put out, each with its rows of macroblock modes in `messages`."""
-    headers = [i for i, message in enumerate(messages) if message.startswith(prediction_modes.HEADER)]
-    sections = [messages[a:b] for a, b in itertools.pairwise([*headers, len(messages)])]
-    if len(sections) != len(frames):
-        sections = [[] for _ in frames]
-    for frame, section in zip(frames, sections, strict=True):
-        if frame.width * frame.height > MAX_PIXELS:
-            raise InputError(f"a picture of {frame.width}x{frame.height} is larger than this reader accepts")
-        if not found.pictures:
-            found.start((frame.height, frame.width), colour_of(frame))
-        if frame.pts is None or frame.pts in found.pictures or (frame.height, frame.width) != found.size:
-            continue
-        _write_rgb(reformatter.reformat(frame, format="rgb24", threads=1), found.frames[len(found.pictures)])
-        found.pictures[frame.pts] = _describe(frame, section, keep_planes=found.is_broken(frame.pts))
-
-
-def _write_rgb(frame: av.VideoFrame, out: np.ndarray) -> None:
-    """Copy the samples of an rgb24 frame into `out`, uint8 [H, W, 3], without the padding of its lines."""
-    plane = frame.planes[0]
-    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    out.reshape(len(out), -1)[:] = lines[: len(out), : out.shape[1] * out.shape[2]]
-
-
-def _describe(frame: av.VideoFrame, section: list[str], keep_planes: bool) -> Picture:
-    height, width = frame.height, frame.width
-    records = frame.side_data.get("MOTION_VECTORS")
-    parameters = frame.side_data.get("VIDEO_ENC_PARAMS")
-    planar = frame.format.name in ("yuv420p", "yuvj420p")
-    return Picture(
-        picture_type=_PICTURE_TYPES.get(int(frame.pict_type), PictureType.UNKNOWN),
-        vectors=motion_vectors.dense_vectors(records.to_ndarray() if records else _NO_VECTORS, height, width),
-        qp=dense_qp(parameters if isinstance(parameters, VideoEncParams) else None, height, width),
-        modes=prediction_modes.modes_from_log(section, -(-height // MB_SIZE), -(-width // MB_SIZE)),
-        is_corrupt=frame.is_corrupt,
-        planes=planes_from_frame(frame) if keep_planes and planar else None,
-    )

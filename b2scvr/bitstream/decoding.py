@@ -1,0 +1,199 @@
+"""The only decode loop: access units -> what the decoder tells of each.
+
+The settings are those that were measured to be truthful on damaged streams: one thread (frame threads make vectors racy,
+several slice threads switch error concealment off), all frames shown, and packets numbered so that every output frame is
+known by its access unit.
+
+After an error in the middle of a macroblock, libavcodec's CAVLC decoder keeps the coefficients that it had read, and adds
+them to a macroblock that comes later, in intact pictures too, IDR pictures included. So the decoder is opened anew at the
+next IDR picture, and the pictures up to there are marked as `stained`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import mmap
+from dataclasses import dataclass, field
+
+import av
+import av.logging
+import numpy as np
+from av.sidedata.encparams import VideoEncParams
+from av.video.reformatter import VideoReformatter
+
+from b2scvr.bitstream import motion_vectors, prediction_modes
+from b2scvr.bitstream.concealment import concealment_from_log, noticed_in_log
+from b2scvr.bitstream.nal import START_CODE, NalType, scan
+from b2scvr.bitstream.planes import colour_of, planes_from_frame
+from b2scvr.bitstream.qp import dense_qp
+from b2scvr.bitstream.syntax import ParameterSets
+from b2scvr.types import MB_SIZE, InputError, PictureType, Planes
+
+DECODER_OPTIONS = {
+    "flags": "+output_corrupt",
+    "flags2": "+export_mvs+showall",
+    "export_side_data": "venc_params",
+    "debug": "mb_type+er",
+}
+MAX_PIXELS = 8192 * 4320
+_PICTURE_TYPES = {1: PictureType.I, 2: PictureType.P, 3: PictureType.B}  # AVPictureType
+_NO_VECTORS = np.zeros(
+    0,
+    [("source", "i4"), ("w", "u1"), ("h", "u1"), ("dst_x", "i2"), ("dst_y", "i2")]
+    + [("motion_x", "i4"), ("motion_y", "i4"), ("motion_scale", "u2")],
+)
+
+
+@dataclass
+class Picture:
+    """What one output frame told."""
+
+    picture_type: int
+    vectors: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see motion_vectors.dense_vectors
+    qp: np.ndarray  # int8 [h, w]
+    modes: tuple[np.ndarray, np.ndarray] | None  # (mode, partition), uint8 [h, w]
+    is_corrupt: bool
+    planes: Planes | None
+
+
+@dataclass
+class Decoding:
+    """What the decode loop collects, by decode index."""
+
+    count: int  # access units
+    pictures: dict[int, Picture] = field(default_factory=dict)  # in output order
+    concealed: dict[int, np.ndarray] = field(
+        default_factory=dict
+    )  # bool [coded h, coded w], only where decoding failed
+    noticed: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # (row, column), likewise
+    stained: set[int] = field(default_factory=set)  # access units that an earlier error may have left its mark on
+    unread: set[int] = field(default_factory=set)  # access units with bits that the decoder passed over
+    frames: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0, 3), np.uint8))  # in output order
+    colour: tuple[str, bool] = ("bt601", False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the pictures."""
+        return self.frames.shape[1], self.frames.shape[2]
+
+    def start(self, size: tuple[int, int], colour: tuple[str, bool]) -> None:
+        """Make room for the pictures, whose size the first one tells."""
+        self.frames, self.colour = _touched((self.count, *size, 3)), colour
+
+    def is_broken(self, index: int) -> bool:
+        """Whether access unit `index` lost bits of its own."""
+        return index in self.concealed or index in self.unread
+
+
+class Decoder:
+    """Decodes the access units of one stream in order."""
+
+    def __init__(self, codec: str, extradata: bytes | None, count: int, unread: set[int]) -> None:
+        """codec: FFmpeg's name. count: access units to come. unread: those with bits that the decoder passes over."""
+        self._codec, self._extradata = codec, extradata
+        self._context = _open(codec, extradata)
+        self._reformatter = VideoReformatter()  # one for all pictures: each new one sets up its tables again
+        self._sets, self._sent = ParameterSets(), dict[bytes, None]()  # parameter sets so far, read and as they came
+        self._tainted = False
+        self.found = Decoding(count, unread=unread)
+
+    def decode_all(self, units: list[bytes]) -> Decoding:
+        """Return what the decoder tells of all `units`."""
+        for index, unit in enumerate(units):
+            is_cavlc = self._codec == "h264" and self._renew(unit)
+            packet = av.Packet(unit)
+            packet.pts = packet.dts = index
+            self._feed(packet, index)
+            if self._tainted:
+                self.found.stained.add(index)
+            self._tainted |= is_cavlc and bool(self.found.noticed.get(index))
+        self._feed(None, len(units))
+        return self.found
+
+    def _renew(self, unit: bytes) -> bool:
+        """Open the decoder anew before an IDR picture when an error came before it; return whether CAVLC is in use."""
+        self._sets.update(unit)
+        nals = scan(unit)
+        for nal in nals:
+            if nal.type in (NalType.SPS, NalType.PPS):
+                self._sent.setdefault(START_CODE + unit[nal.payload : nal.end])
+        if self._tainted and any(nal.type == NalType.IDR for nal in nals):
+            self._feed(None, -1)
+            self._context = _open(self._codec, b"".join(self._sent) or self._extradata)
+            self._tainted = False
+        return any(not pps.cabac for pps in self._sets.pps.values())
+
+    def _feed(self, packet: av.Packet | None, index: int) -> None:
+        with av.logging.Capture() as logs:
+            try:
+                frames = self._context.decode(packet)
+            except av.error.FFmpegError:
+                frames = []  # an access unit that gives no picture is reported as lost
+        messages = [message for _, _, message in logs]
+        if self._context.width:
+            size = -(-self._context.coded_height // MB_SIZE), -(-self._context.coded_width // MB_SIZE)
+            invented = concealment_from_log(messages, *size)
+            if invented is not None and invented.any():
+                self.found.concealed[index] = invented
+                self.found.noticed[index] = noticed_in_log(messages)
+        self._collect(frames, messages)
+
+    def _collect(self, frames: list[av.VideoFrame], messages: list[str]) -> None:
+        """Take the frames that one packet put out, each with its rows of macroblock modes in `messages`."""
+        found = self.found
+        headers = [i for i, message in enumerate(messages) if message.startswith(prediction_modes.HEADER)]
+        sections = [messages[a:b] for a, b in itertools.pairwise([*headers, len(messages)])]
+        if len(sections) != len(frames):
+            sections = [[] for _ in frames]
+        for frame, section in zip(frames, sections, strict=True):
+            if frame.width * frame.height > MAX_PIXELS:
+                raise InputError(f"a picture of {frame.width}x{frame.height} is larger than this reader accepts")
+            if not found.pictures:
+                found.start((frame.height, frame.width), colour_of(frame))
+            if frame.pts is None or frame.pts in found.pictures or (frame.height, frame.width) != found.size:
+                continue
+            _write_rgb(self._reformatter.reformat(frame, format="rgb24", threads=1), found.frames[len(found.pictures)])
+            found.pictures[frame.pts] = _describe(frame, section, keep_planes=found.is_broken(frame.pts))
+
+
+def _open(codec: str, extradata: bytes | None) -> av.VideoCodecContext:
+    decoder = av.CodecContext.create(codec, "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    if extradata:
+        decoder.extradata = extradata
+    decoder.thread_type = "SLICE"
+    decoder.thread_count = 1
+    decoder.options = DECODER_OPTIONS
+    return decoder
+
+
+def _touched(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an uint8 array whose memory is there already: page by page, at first use, it costs more than decoding does."""
+    populate = getattr(mmap, "MAP_POPULATE", 0)
+    if not populate:
+        return np.empty(shape, np.uint8)
+    block = mmap.mmap(-1, max(1, math.prod(shape)), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | populate)
+    return np.frombuffer(block, np.uint8, math.prod(shape)).reshape(shape)
+
+
+def _write_rgb(frame: av.VideoFrame, out: np.ndarray) -> None:
+    """Copy the samples of an rgb24 frame into `out`, uint8 [H, W, 3], without the padding of its lines."""
+    plane = frame.planes[0]
+    lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    out.reshape(len(out), -1)[:] = lines[: len(out), : out.shape[1] * out.shape[2]]
+
+
+def _describe(frame: av.VideoFrame, section: list[str], keep_planes: bool) -> Picture:
+    height, width = frame.height, frame.width
+    records = frame.side_data.get("MOTION_VECTORS")
+    parameters = frame.side_data.get("VIDEO_ENC_PARAMS")
+    planar = frame.format.name in ("yuv420p", "yuvj420p")
+    return Picture(
+        picture_type=_PICTURE_TYPES.get(int(frame.pict_type), PictureType.UNKNOWN),
+        vectors=motion_vectors.dense_vectors(records.to_ndarray() if records else _NO_VECTORS, height, width),
+        qp=dense_qp(parameters if isinstance(parameters, VideoEncParams) else None, height, width),
+        modes=prediction_modes.modes_from_log(section, -(-height // MB_SIZE), -(-width // MB_SIZE)),
+        is_corrupt=frame.is_corrupt,
+        planes=planes_from_frame(frame) if keep_planes and planar else None,
+    )
