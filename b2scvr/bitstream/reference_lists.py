@@ -9,17 +9,20 @@ from b2scvr.bitstream.picture_order import PocCounter
 from b2scvr.bitstream.syntax import MAX_HEADER_BYTES, ParameterSets, SliceHeader, Sps, parse_slice_header
 from b2scvr.types import MISSING_REFERENCE, SpliceError
 
-_P, _B = 0, 1  # slice_type modulo 5, table 7-6
+_B = 1  # slice_type modulo 5, table 7-6
+_FRAME_STEP = 2  # between the picture order counts of two frames, as most encoders count
+_Headers = list[tuple[SliceHeader, NalUnit]]
 
 
 @dataclass(frozen=True)
 class SliceReferences:
-    """The reference lists of one slice."""
+    """The reference lists of one slice: behind each ref_idx the decode index of a picture, or MISSING_REFERENCE."""
 
     first_mb: int
-    lists: tuple[
-        tuple[int, ...], ...
-    ]  # of each list, the decode index of the picture behind each ref_idx, or MISSING_REFERENCE
+    lists: tuple[tuple[int, ...], ...]
+    uncertain: bool = (
+        False  # a reference picture was lost since the last IDR picture: the encoder may have meant others
+    )
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class _Buffer:
 
     held: list[_Held] = field(default_factory=list)
     previous_frame_num: int = 0  # PrevRefFrameNum
+    incomplete: bool = False  # a reference picture is missing, and with it what it said of the others (8.2.5.4)
 
     def short(self) -> list[_Held]:
         return [h for h in self.held if h.long_term_index is None]
@@ -49,36 +53,48 @@ class _Buffer:
 def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
     """Return, for each access unit (decoding order), the reference lists of its P and B slices by first_mb.
 
-    An access unit whose header cannot be read has none; where frame_num shows that a picture is missing (7.4.3), an
-    entry of it stands in the lists: the access unit that was lost there, or MISSING_REFERENCE. Lists are those of frames: access
-    units of field pictures and of MBAFF frames have none.
+    An access unit whose header cannot be read, or is garbage, has none; where frame_num shows that a picture is missing
+    (7.4.3), an entry of it stands in the lists: the access unit that was lost there, or MISSING_REFERENCE. Lists are those
+    of frames: access units of field pictures and of MBAFF frames have none.
     """
     sets, buffer = ParameterSets(), _Buffer()
     counter = PocCounter(sets)
     lost: list[int] = []
-    found: list[list[SliceReferences]] = []
-    for index, unit in enumerate(units):
+    found: list[list[SliceReferences]] = [[] for _ in units]
+    ahead = ParameterSets()
+    read = []
+    for unit in units:
+        ahead.update(unit)
+        read.append(_headers(unit, ahead))
+    for index, (unit, headers) in enumerate(zip(units, read, strict=True)):
         sets.update(unit)
-        headers = _headers(unit, sets)
-        if not headers:
+        following = next((later[0][0] for later in read[index + 1 :] if later), None)
+        if not headers or _is_garbage(headers[0][0], following, buffer, sets):
             lost.append(index)
-            found.append([])
             continue
         header, nal = headers[0]
         sps, _ = sets.of_slice(header.pps_id)
         if not sps.frame_mbs_only:
-            found.append([])
             continue
         _fill_gap(buffer, header, sps, lost)
         lost = []
         order = counter.next(header, nal)
-        found.append([_references(buffer, h, order, sps) for h, _ in headers if h.num_ref_idx_active])
+        found[index] = [_references(buffer, h, order, sps) for h, _ in headers if h.num_ref_idx_active]
         if header.nal_ref_idc:
             _mark(buffer, header, _Held(index, header.frame_num, order), sps)
     return found
 
 
-def _headers(unit: bytes, sets: ParameterSets) -> list[tuple[SliceHeader, NalUnit]]:
+def _is_garbage(header: SliceHeader, following: SliceHeader | None, buffer: _Buffer, sets: ParameterSets) -> bool:
+    """Whether a header jumps ahead in frame_num although the picture after it goes on from the one before."""
+    if header.is_idr or following is None or following.is_idr:
+        return False
+    period = 1 << sets.of_slice(header.pps_id)[0].log2_max_frame_num
+    here, there = ((h.frame_num - buffer.previous_frame_num) % period for h in (header, following))
+    return here > 1 and there < here
+
+
+def _headers(unit: bytes, sets: ParameterSets) -> _Headers:
     """The readable slice headers of the primary picture in an access unit."""
     out = []
     for nal in scan(unit):
@@ -106,8 +122,11 @@ def _fill_gap(buffer: _Buffer, header: SliceHeader, sps: Sps, lost: list[int]) -
     for number in range(max(0, missing - sps.max_num_ref_frames), missing):
         frame_num = (before + 1 + number) % period
         picture = lost[number] if number < len(lost) else MISSING_REFERENCE
+        latest = buffer.short()[-1:]
         _slide(buffer, frame_num, sps)
-        buffer.held.append(_Held(picture, frame_num, -(1 << 31)))  # in no B list before the others
+        # libavcodec counts the order of a frame that it makes up on from the one before.
+        buffer.held.append(_Held(picture, frame_num, latest[0].order + _FRAME_STEP if latest else 0))
+        buffer.incomplete = True
 
 
 def _references(buffer: _Buffer, header: SliceHeader, order: int, sps: Sps) -> SliceReferences:
@@ -115,7 +134,8 @@ def _references(buffer: _Buffer, header: SliceHeader, order: int, sps: Sps) -> S
     for number, initial in enumerate(_initial_lists(buffer, header, order, sps)):
         entries = _modified(buffer, initial, header, number, sps)
         lists.append(tuple(entry.picture if entry else MISSING_REFERENCE for entry in entries))
-    return SliceReferences(header.first_mb, tuple(lists))
+    several = any(len(set(entries)) > 1 or MISSING_REFERENCE in entries for entries in lists)
+    return SliceReferences(header.first_mb, tuple(lists), buffer.incomplete and several)
 
 
 def _initial_lists(buffer: _Buffer, header: SliceHeader, order: int, sps: Sps) -> list[list[_Held]]:
@@ -159,6 +179,7 @@ def _mark(buffer: _Buffer, header: SliceHeader, current: _Held, sps: Sps) -> Non
     buffer.previous_frame_num = header.frame_num
     if header.is_idr:
         buffer.held = [replace(current, long_term_index=0 if header.long_term_reference else None)]
+        buffer.incomplete = False
         return
     if header.marking_operations:
         for operation in header.marking_operations:
@@ -195,7 +216,7 @@ def _apply(buffer: _Buffer, operation: tuple[int, ...], current: _Held, header: 
     elif kind == 4:
         buffer.held = [h for h in buffer.held if h.long_term_index is None or h.long_term_index < numbers[0]]
     elif kind == 5:
-        buffer.held = []
+        buffer.held, buffer.incomplete = [], False
         return replace(current, frame_num=0, order=0)
     elif kind == 6:
         _free(buffer, numbers[0])

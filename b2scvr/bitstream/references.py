@@ -8,16 +8,22 @@ import numpy as np
 
 from b2scvr.bitstream.probe import PLANES, Answer, Lists, offsets
 from b2scvr.bitstream.reference_lists import SliceReferences
-from b2scvr.types import UNKNOWN_REFERENCE, ParsedClip
+from b2scvr.types import UNKNOWN_REFERENCE, AccessUnitStatus, ParsedClip
 
 
 def add_references(clip: ParsedClip, references: list[list[SliceReferences]], answers: list[Answer]) -> None:
-    """Fill `past_reference` and `future_reference` of a clip, in place. references, answers: by decode index."""
+    """Fill `past_reference` and `future_reference` of a clip, in place. references, answers: by decode index.
+
+    Pictures whose references are uncertain count as dependent: they may be predicted from the wrong pictures.
+    """
     slots = np.argsort(clip.decode_index)
     found = read_references(references, answers, clip.mv_past_valid[slots], clip.mv_future_valid[slots])
     for out, pictures in zip((clip.past_reference, clip.future_reference), found, strict=True):
         known = pictures >= 0
         out[slots] = np.where(known, slots[np.where(known, pictures, 0)], pictures)
+    for index, slices in enumerate(references):
+        if clip.status[slots[index]] == AccessUnitStatus.INTACT and any(s.uncertain for s in slices):
+            clip.status[slots[index]] = AccessUnitStatus.DEPENDENT
 
 
 def read_references(
