@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import av
 import av.logging
 
 from b2scvr.bitstream import damage_trace
+from b2scvr.bitstream.access_units import split_access_units
 from b2scvr.bitstream.assembly import CodedClip, assemble
 from b2scvr.bitstream.decoding import Decoder
 from b2scvr.bitstream.guard import run_guarded
@@ -51,7 +52,7 @@ def decode(data: bytes, codec_format: str = "h264") -> CodedClip:
 
     Raises InputError when there is nothing to decode.
     """
-    return _parse(io.BytesIO(data), codec_format, hashlib.sha256(data).hexdigest(), "stream in memory")
+    return _parse(data, io.BytesIO(data), codec_format, "stream in memory")
 
 
 def decode_file(path: Path) -> CodedClip:
@@ -59,11 +60,11 @@ def decode_file(path: Path) -> CodedClip:
 
     Raises InputError naming the file when it cannot be read.
     """
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return _parse(str(path), ELEMENTARY.get(path.suffix.lower()), digest, str(path))
+    return _parse(path.read_bytes(), str(path), ELEMENTARY.get(path.suffix.lower()), str(path))
 
 
-def _parse(source: str | io.BytesIO, codec_format: str | None, digest: str, name: str) -> CodedClip:
+def _parse(data: bytes, source: str | io.BytesIO, codec_format: str | None, name: str) -> CodedClip:
+    """Parse the file whose bytes are `data` and which libavformat opens as `source`."""
     av.logging.set_level(av.logging.DEBUG)  # the evidence is printed at this level; all is captured, nothing is shown
     av.logging.set_skip_repeated(False)
     with av.logging.Capture():
@@ -76,11 +77,11 @@ def _parse(source: str | io.BytesIO, codec_format: str | None, digest: str, name
                     raise InputError(f"{name}: no decoder recognises its video; was it cut inside its first picture?")
                 codec = stream.codec_context.codec.name
                 fps = _frame_rate(container, stream)
-                packets = list(_packets(container, stream))
+                elementary = container.format.name == "h264"
+                units, suffix = split_access_units(data) if elementary else _group(_packets(container, stream), codec)
                 extradata = stream.codec_context.extradata
         except (av.error.FFmpegError, ValueError) as error:
             raise InputError(f"{name}: not a video that can be read ({error})") from error
-    units, suffix = _group(packets, codec)
     if not units:
         raise InputError(f"{name}: holds no coded picture")
     references = slice_references(units) if codec == "h264" else []
@@ -92,7 +93,7 @@ def _parse(source: str | io.BytesIO, codec_format: str | None, digest: str, name
         raise InputError(
             f"{name}: no picture could be decoded; parameter sets missing, or cut inside its first picture"
         )
-    clip = assemble(decoding, units, fps, codec, digest)
+    clip = assemble(decoding, units, fps, codec, hashlib.sha256(data).hexdigest())
     if references:
         add_references(clip, references, answers)
     damage_trace.trace_damage(clip)
@@ -123,8 +124,8 @@ def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> 
             yield from map(bytes, to_annexb.filter(packet) if to_annexb else [packet])
 
 
-def _group(packets: list[bytes], codec: str) -> tuple[list[bytes], bytes]:
-    """Return one entry per access unit (a packet without a slice joins the picture that follows) and what is left over."""
+def _group(packets: Iterable[bytes], codec: str) -> tuple[list[bytes], bytes]:
+    """Return one entry per packet (one without a slice joins the picture that follows) and what is left over."""
     units: list[bytes] = []
     pending = b""
     for packet in packets:
