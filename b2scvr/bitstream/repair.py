@@ -13,7 +13,9 @@ from b2scvr.bitstream.syntax import ParameterSets, parse_slice_header
 from b2scvr.types import AccessUnitStatus, ParsedClip, Planes, SpliceError
 
 B_SLICE, SLICE_KINDS = 1, 5  # slice_type modulo 5, H.264 table 7-6
-VECTOR_FIELDS = ("mv_past", "mv_future", "mv_past_valid", "mv_future_valid")
+VECTOR_FIELDS = (
+    "mv_past", "mv_future", "mv_past_valid", "mv_future_valid", "past_reference", "future_reference",
+)  # fmt: skip
 
 
 def require_spliceable(coded: CodedClip) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from b2scvr.types import MV_BLOCK, AccessUnitStatus, ParsedClip
+from b2scvr.types import MV_BLOCK, UNKNOWN_REFERENCE, AccessUnitStatus, ParsedClip
 
 MEDIAN_CELLS = 5  # side of the median window, in 8x8 cells
 LINK_WEIGHT = 16.0  # a block with vectors on both sides ties two pictures without assuming constant speed
@@ -15,6 +16,9 @@ GUESSED_LINK_WEIGHT = 2.0  # one of the two vectors was taken from the blocks ar
 SPEED_WEIGHT = 0.06  # a vector that tells the motion only if speed is constant, at the anchor's own distance
 OUTLIER_PX = 1.0  # votes this far from the consensus count half
 ROBUST_ROUNDS = 2
+NEARLY = 0.75  # share of a point's four cells that must lead to the anchor
+NO_REFERENCE = -1
+_OPPOSITE = {"past": "future", "future": "past"}
 Votes = tuple[np.ndarray, np.ndarray, np.ndarray]  # landing point [n, 2] px, motion to the anchor [n, 2] px, weight [n]
 
 
@@ -40,15 +44,13 @@ def motion_from_vectors(clip: ParsedClip, index: int, anchor: int) -> VectorFiel
     A block at x of a picture q with vector f into the damaged picture t covers y = x + f there. If its other vector p
     leads to picture r, then y moves by p - f to r: a link. From r the vectors of r itself lead on to the anchor. Where
     no chain reaches the anchor, constant speed is assumed; such votes weigh little, and less the more they are scaled.
-    Votes far from the consensus are weighed down (Cauchy weights, iterated). The references are taken to be the nearest
-    reference pictures in the vector's direction.
+    Votes far from the consensus are weighed down (Cauchy weights, iterated). Where the picture that a vector means is
+    unknown, it is taken to be the nearest reference picture in the vector's direction.
     """
     votes: list[Votes] = []
     for other in _later_dependents(clip, index):
-        side = "future" if other < index else "past"
-        if _nearest_reference(clip, other, side) != index:
-            continue
-        votes += _votes(clip, index, anchor, other, side)
+        for side in _OPPOSITE:
+            votes += _votes(clip, index, anchor, other, side)
     shape = clip.mv_past_valid.shape[1:]
     if not votes:
         return VectorField(np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32))
@@ -82,47 +84,75 @@ def _nearest_reference(clip: ParsedClip, index: int, side: str) -> int | None:
 
 def _votes(clip: ParsedClip, index: int, anchor: int, other: int, side: str) -> list[Votes]:
     """The votes of the blocks of picture `other`, whose `side` vectors point into picture `index`."""
-    opposite = "past" if side == "future" else "future"
-    into, into_valid = _vectors(clip, other, side)
-    away, away_valid = _vectors(clip, other, opposite)
-    rows, columns = into_valid.shape
+    into, reference = _vectors(clip, other, side)
+    there = reference == index
+    if not there.any():
+        return []
+    away, onto = _vectors(clip, other, _OPPOSITE[side])
+    rows, columns = reference.shape
     centre = (np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1) + 0.5) * MV_BLOCK
     scale = (anchor - index) / (other - index)
-    motion, weight = -into * np.float32(scale), np.full(into_valid.shape, SPEED_WEIGHT / scale**2, np.float32)
-    far = _nearest_reference(clip, other, opposite)
-    if far is not None and far != index and away_valid.any():
-        step = _filled(away, away_valid) - into
-        if far == anchor:
-            motion, weight = step, np.where(away_valid, LINK_WEIGHT, GUESSED_LINK_WEIGHT).astype(np.float32)
-        elif (onward := _onward(clip, far, anchor, centre + into + step)) is not None:
-            motion, weight = (
-                step + onward,
-                np.where(away_valid, LINK_WEIGHT / 2, GUESSED_LINK_WEIGHT / 2).astype(np.float32),
-            )
-        else:
-            stretch = np.float32((anchor - index) / (far - index))
-            motion = np.where(away_valid[..., None], step * stretch, motion)
-            weight = np.where(away_valid, SPEED_WEIGHT * 2 / stretch**2, weight)
-    return [((centre + into)[into_valid], motion[into_valid], weight[into_valid])]
+    motion, weight = -into * np.float32(scale), np.full(reference.shape, SPEED_WEIGHT / scale**2, np.float32)
+    linked = there & (onto != NO_REFERENCE) & (onto != index)
+    for far, blocks in _by_reference(onto, linked):
+        step, trust = _step(clip, far, anchor, index, centre + away, away - into)
+        motion, weight = np.where(blocks[..., None], step, motion), np.where(blocks, trust, weight)
+    alone = there & (onto == NO_REFERENCE)
+    if linked.any() and alone.any():
+        far = int(np.bincount(onto[linked]).argmax())
+        guessed = _filled(away, linked & (onto == far))
+        step, trust = _step(clip, far, anchor, index, centre + guessed, guessed - into)
+        if (trust >= LINK_WEIGHT / 2).any():
+            better = alone & (trust >= LINK_WEIGHT / 2)
+            doubt = np.float32(GUESSED_LINK_WEIGHT / LINK_WEIGHT)
+            motion, weight = np.where(better[..., None], step, motion), np.where(better, trust * doubt, weight)
+    return [((centre + into)[there], motion[there].astype(np.float32), weight[there].astype(np.float32))]
 
 
-def _onward(clip: ParsedClip, far: int, anchor: int, point: np.ndarray) -> np.ndarray | None:
-    """Motion at `point` [rows, columns, 2] px of picture `far` into `anchor` by its own vectors; None if they lead elsewhere."""
-    side = "past" if anchor < far else "future"
-    if _nearest_reference(clip, far, side) != anchor or clip.status[far] == AccessUnitStatus.BROKEN:
-        return None
-    vectors, valid = _vectors(clip, far, side)
-    if not valid.any():
-        return None
-    grid = (point / MV_BLOCK - 0.5).astype(np.float32)
-    field = np.ascontiguousarray(_filled(vectors, valid))
+def _step(
+    clip: ParsedClip, far: int, anchor: int, index: int, point: np.ndarray, step: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Motion from `index` to `anchor` and its weight, where `step` leads to picture `far`, there to `point`, px."""
+    shape = step.shape[:2]
+    if far == anchor:
+        return step, np.full(shape, LINK_WEIGHT, np.float32)
+    stretch = np.float32((anchor - index) / (far - index))
+    motion, weight = step * stretch, np.full(shape, SPEED_WEIGHT * 2 / stretch**2, np.float32)
+    for side in _OPPOSITE:
+        vectors, reference = _vectors(clip, far, side)
+        leads = reference == anchor
+        if clip.status[far] != AccessUnitStatus.BROKEN and leads.any():
+            grid = (point / MV_BLOCK - 0.5).astype(np.float32)
+            onward = _read(_filled(vectors, leads), grid)
+            sure = _read(leads.astype(np.float32), grid) > NEARLY
+            motion = np.where(sure[..., None], step + onward, motion)
+            weight = np.where(sure, np.float32(LINK_WEIGHT / 2), weight)
+    return motion, weight
+
+
+def _read(field: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Read a field on the 8x8 grid at the cells `grid` [rows, columns, 2] (x, y), bilinear."""
+    field = np.ascontiguousarray(field, np.float32)
     return cv2.remap(field, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
+def _by_reference(references: np.ndarray, blocks: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each reference of the `blocks` with those blocks that have it."""
+    for reference in np.unique(references[blocks]):
+        yield int(reference), blocks & (references == reference)
+
+
 def _vectors(clip: ParsedClip, index: int, side: str) -> tuple[np.ndarray, np.ndarray]:
-    if side == "past":
-        return clip.mv_past[index], clip.mv_past_valid[index]
-    return clip.mv_future[index], clip.mv_future_valid[index]
+    """Vectors of one list of a picture and the display index that each means, NO_REFERENCE where there is none."""
+    vectors, valid, references = (
+        (clip.mv_past[index], clip.mv_past_valid[index], clip.past_reference[index])
+        if side == "past"
+        else (clip.mv_future[index], clip.mv_future_valid[index], clip.future_reference[index])
+    )
+    nearest = _nearest_reference(clip, index, side)
+    guess = NO_REFERENCE if nearest is None else nearest
+    references = np.where(references == UNKNOWN_REFERENCE, guess, references)
+    return vectors, np.where(valid & (references >= 0), references, NO_REFERENCE)
 
 
 def _filled(vectors: np.ndarray, valid: np.ndarray) -> np.ndarray:
