@@ -98,9 +98,11 @@ class Decoder:
         self._tainted = False
         self.found = Decoding(count, unread=unread)
 
-    def decode_all(self, units: list[bytes]) -> Decoding:
-        """Return what the decoder tells of all `units`."""
+    def decode_all(self, units: list[bytes], lead_ins: dict[int, list[bytes]]) -> Decoding:
+        """Return what the decoder tells of all `units`. lead_ins: packets without a picture to show, by the next unit."""
         for index, unit in enumerate(units):
+            for lead_in in lead_ins.get(index, ()):
+                self._feed(av.Packet(lead_in), index)
             is_cavlc = self._codec == "h264" and self._renew(unit)
             packet = av.Packet(unit)
             packet.pts = packet.dts = index

@@ -7,12 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from b2scvr.bitstream.reader import ELEMENTARY, read
+from b2scvr.bitstream.demux import ELEMENTARY
+from b2scvr.bitstream.reader import read
 from b2scvr.types import InputError, ParsedClip
 from b2scvr.write.png import SUFFIXES as PICTURE_SUFFIXES
 from b2scvr.write.png import read_masks, read_pictures
 
-CONTAINERS = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".ts", ".m2ts", ".avi", ".flv", ".3gp"})
+CONTAINERS = frozenset(
+    {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".avi", ".flv", ".f4v", ".3gp", ".mpg", ".mpeg"}
+    | {".vob", ".ivf", ".obu", ".asf", ".wmv", ".ogv", ".mxf"}
+)
 INPUT_SUFFIXES = CONTAINERS | set(ELEMENTARY)
 
 

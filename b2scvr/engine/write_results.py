@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from b2scvr.bitstream.assembly import CodedClip
-from b2scvr.bitstream.reader import ELEMENTARY
+from b2scvr.bitstream.demux import ELEMENTARY
 from b2scvr.engine.inputs import Job
 from b2scvr.types import AccessUnitStatus, RecoveredClip
 from b2scvr.write import Report, remux, write_masks, write_pictures, write_report, write_video
