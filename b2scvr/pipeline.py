@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import torch
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.planes import merge_planes, rgb_to_planes
-from b2scvr.bitstream.reader import read_coded
+from b2scvr.bitstream.reader import decode_guarded
 from b2scvr.bitstream.repair import VECTOR_FIELDS, next_broken, require_spliceable, restore_vectors, splice_stream
 from b2scvr.cfc.schedule import PictureRestorer as NetworkRestorer
 from b2scvr.checkpoints.load import load_weights
@@ -63,14 +62,6 @@ class PictureRestorer(Protocol):
     def restore(self, surroundings: Surroundings, damage: PictureDamage) -> np.ndarray:
         """Return the restored picture, uint8 [H, W, 3]."""
         ...
-
-
-def decode_guarded(data: bytes) -> CodedClip:
-    """Decode an H.264 elementary stream in the reader's child process: repaired streams hold bytes from outside too."""
-    with tempfile.TemporaryDirectory(prefix="b2scvr-") as folder:
-        path = Path(folder) / "repaired.h264"
-        path.write_bytes(data)
-        return read_coded(path)
 
 
 class Pipeline:

@@ -24,6 +24,7 @@ from av.video.reformatter import VideoReformatter
 
 from b2scvr.bitstream import motion_vectors, prediction_modes
 from b2scvr.bitstream.concealment import concealment_from_log, noticed_in_log
+from b2scvr.bitstream.demux import MAX_PIXELS
 from b2scvr.bitstream.nal import START_CODE, NalType, scan
 from b2scvr.bitstream.planes import colour_of, planes_from_frame
 from b2scvr.bitstream.qp import dense_qp
@@ -35,8 +36,8 @@ DECODER_OPTIONS = {
     "flags2": "+export_mvs+showall",
     "export_side_data": "venc_params",
     "debug": "mb_type+er",
+    "max_pixels": str(MAX_PIXELS),
 }
-MAX_PIXELS = 8192 * 4320
 _PICTURE_TYPES = {1: PictureType.I, 2: PictureType.P, 3: PictureType.B}  # AVPictureType
 _NO_VECTORS = np.zeros(
     0,
@@ -78,8 +79,15 @@ class Decoding:
         return self.frames.shape[1], self.frames.shape[2]
 
     def start(self, size: tuple[int, int], colour: tuple[str, bool]) -> None:
-        """Make room for the pictures, whose size the first one tells."""
-        self.frames, self.colour = _touched((self.count, *size, 3)), colour
+        """Make room for the pictures, whose size the first one tells. Raises InputError when there is not enough."""
+        shape = (self.count, *size, 3)
+        try:
+            self.frames, self.colour = _touched(shape), colour
+        except (OSError, MemoryError) as error:
+            raise InputError(
+                f"{self.count} pictures of {size[1]}x{size[0]} need {math.prod(shape) / (1 << 30):.1f} GiB of memory, "
+                "more than may be used; read a shorter part of it"
+            ) from error
 
     def is_broken(self, index: int) -> bool:
         """Whether access unit `index` lost bits of its own."""
@@ -130,6 +138,8 @@ class Decoder:
         with av.logging.Capture() as logs:
             try:
                 frames = self._context.decode(packet)
+            except av.error.MemoryError:
+                raise
             except av.error.FFmpegError:
                 frames = []  # an access unit that gives no picture is reported as lost
         messages = [message for _, _, message in logs]
@@ -149,8 +159,6 @@ class Decoder:
         if len(sections) != len(frames):
             sections = [[] for _ in frames]
         for frame, section in zip(frames, sections, strict=True):
-            if frame.width * frame.height > MAX_PIXELS:
-                raise InputError(f"a picture of {frame.width}x{frame.height} is larger than this reader accepts")
             if not found.pictures:
                 found.start((frame.height, frame.width), colour_of(frame))
             if frame.pts is None or frame.pts in found.pictures or (frame.height, frame.width) != found.size:

@@ -69,6 +69,8 @@ def probe(units: list[bytes], references: list[list[SliceReferences]]) -> list[A
         with av.logging.Capture() as logs:
             try:
                 frames = decoder.decode(packet)
+            except av.error.MemoryError:
+                raise
             except av.error.FFmpegError:
                 frames = []  # no picture, no answer
         if packet is not None:

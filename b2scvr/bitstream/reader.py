@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from pathlib import Path
 
 import av.logging
@@ -33,11 +34,13 @@ def read_coded(path: str | Path) -> CodedClip:
     decoder is such a reason too.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty")
-    return run_guarded(decode_file, path)
+    _require_file(path)
+    return run_guarded(decode_file, path, str(path))
+
+
+def decode_guarded(data: bytes) -> CodedClip:
+    """`decode` in a guarded child process: for H.264 streams that hold bytes from outside. Raises InputError as it does."""
+    return run_guarded(decode, data, "stream in memory")
 
 
 def decode(data: bytes, codec_format: str = "h264") -> CodedClip:
@@ -58,6 +61,23 @@ def decode_file(path: Path) -> CodedClip:
     return _parse(path, ELEMENTARY.get(path.suffix.lower()), digest, str(path))
 
 
+def _require_file(path: Path) -> None:
+    """Raise InputError, with the way out, unless `path` is a file that can be opened and holds anything."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise InputError(f"{path}: a folder, not a video; name the video files in it")
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{path}: not a regular file (a pipe or a device); save the video to a file first")
+        with path.open("rb") as stream:
+            if not stream.read(1):
+                raise InputError(f"{path}: the file is empty; was it downloaded or recorded to its end?")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
+
+
 def _parse(source: Path | bytes, codec_format: str | None, digest: str, name: str) -> CodedClip:
     av.logging.set_level(av.logging.DEBUG)  # the evidence is printed at this level; all is captured, nothing is shown
     av.logging.set_skip_repeated(False)
@@ -68,7 +88,10 @@ def _parse(source: Path | bytes, codec_format: str | None, digest: str, name: st
     answers = probe(units, references) if is_h264 else []
     av.logging.set_level(av.logging.DEBUG)
     unread = {index for index, answer in enumerate(answers) if answer.unread}
-    decoding = Decoder(coded.decoder, coded.extradata, len(units), unread).decode_all(units, coded.lead_ins)
+    try:
+        decoding = Decoder(coded.decoder, coded.extradata, len(units), unread).decode_all(units, coded.lead_ins)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
     if not decoding.pictures:
         raise InputError(f"{name}: {no_picture_reason(coded)}")
     clip = assemble(decoding, units, coded.fps, coded.codec, digest)
