@@ -15,14 +15,12 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installed package too
 
 from b2scvr.bitstream.video import list_videos
 from b2scvr.engine.evaluate import Protocol, evaluate
 from b2scvr.engine.evaluation_report import as_csv, as_json, markdown
+from b2scvr.engine.progress import CountProgress
 from b2scvr.pipeline import Recoverer
 from b2scvr.types import InputError, SpliceError
 
@@ -55,17 +53,10 @@ def main(argv: list[str] | None = None) -> int:
     """Evaluate; return the exit code: 0 done, 2 a config, weights or option that makes no sense, 3 unusable footage."""
     args = parse(argv)
     protocol = Protocol(args.branch, args.crf, args.gop, args.mode, args.checkpoint, args.device, args.max_pictures)
-    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    columns = (TextColumn("[bold]twins"), BarColumn(), MofNCompleteColumn(), *times)
     try:
         clips = list_videos(args.footage)
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("evaluate", total=len(clips) * len(args.seeds))
-
-            def show(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total)
-
-            results = evaluate(clips, args.seeds, args.configs, protocol, build, args.workers, show)
+        with CountProgress("twins") as progress:
+            results = evaluate(clips, args.seeds, args.configs, protocol, build, args.workers, progress)
     except InputError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 3

@@ -1,4 +1,4 @@
-"""ParsedClip <-> .npz, with the version of the parser and the SHA-256 of the source."""
+"""ParsedClip <-> .npz, with the version of the parser and the SHA-256 of the source; with its pictures or without."""
 
 from __future__ import annotations
 
@@ -16,14 +16,21 @@ _HEADER = "header"  # the fields that are not arrays, as JSON
 _PLANE_NAMES = ("y", "u", "v")
 
 
-def save_clip(path: str | Path, clip: ParsedClip) -> None:
-    """Write `clip` to `path` (.npz, compressed), in one piece: a reader finds the whole file or none."""
+def save_clip(path: str | Path, clip: ParsedClip, pictures: bool = True) -> None:
+    """Write `clip` to `path` (.npz, compressed), in one piece: a reader finds the whole file or none.
+
+    pictures: False leaves `frames` and `planes` out, which are hundreds of times as large as all other fields together:
+    for a clip whose pictures are stored elsewhere.
+    """
     path = Path(path)
     arrays = array_fields(clip)
     plain = {f.name for f in fields(clip)} - {*arrays, "planes"}
     header = {name: getattr(clip, name) for name in sorted(plain)}
-    for index, planes in clip.planes.items():
-        arrays |= {f"planes/{index}/{name}": getattr(planes, name) for name in _PLANE_NAMES}
+    if pictures:
+        for index, planes in clip.planes.items():
+            arrays |= {f"planes/{index}/{name}": getattr(planes, name) for name in _PLANE_NAMES}
+    else:
+        del arrays["frames"]
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with partial.open("wb") as file:
@@ -33,11 +40,12 @@ def save_clip(path: str | Path, clip: ParsedClip) -> None:
         partial.unlink(missing_ok=True)
 
 
-def load_clip(path: str | Path, source_sha256: str | None = None) -> ParsedClip:
+def load_clip(path: str | Path, source_sha256: str | None = None, frames: np.ndarray | None = None) -> ParsedClip:
     """Return the clip that `save_clip` wrote to `path`.
 
-    Raises InputError when the file is missing or no such clip, when another version of the parser wrote it, or when
-    it was read from another source than the one whose SHA-256 is given.
+    frames: uint8 [T, H, W, 3], for a file that was written without pictures. Raises InputError when the file is missing
+    or no such clip, when another version of the parser wrote it, when it was read from another source than the one whose
+    SHA-256 is given, or when its pictures are neither in the file nor given, or not as many or not of its size.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -51,6 +59,10 @@ def load_clip(path: str | Path, source_sha256: str | None = None) -> ParsedClip:
         )
     if source_sha256 not in (None, header["source_sha256"]):
         raise InputError(f"{path}: was read from another file (SHA-256 {header['source_sha256']}); parse again")
+    if "frames" not in stored:
+        if frames is None:
+            raise InputError(f"{path}: was written without its pictures; give them, or parse the stream")
+        stored["frames"] = frames
     planes: dict[int, dict[str, np.ndarray]] = {}
     for name in [name for name in stored if name.startswith("planes/")]:
         _, index, plane = name.split("/")
@@ -60,4 +72,7 @@ def load_clip(path: str | Path, source_sha256: str | None = None) -> ParsedClip:
         raise InputError(f"{path}: not a parsed clip ({', '.join(sorted(strange))} missing or unknown)")
     header = {name: tuple(value) if isinstance(value, list) else value for name, value in header.items()}
     by_index = {index: Planes(**found) for index, found in planes.items()}
-    return ParsedClip(**stored, **header, planes=by_index).validate()
+    try:
+        return ParsedClip(**stored, **header, planes=by_index).validate()
+    except ValueError as error:
+        raise InputError(f"{path}: does not belong to its pictures ({error})") from error

@@ -60,3 +60,8 @@ def video_shape(path: Path) -> tuple[int, int, int]:
             return sum(1 for packet in container.demux(stream) if packet.size), height, width
     except (av.error.FFmpegError, OSError) as error:
         raise InputError(f"{path}: not a video that can be read ({error})") from error
+
+
+def codec_versions() -> dict[str, str]:
+    """Return the versions of PyAV and of the FFmpeg libraries that it brought along."""
+    return {"av": av.__version__} | {name: ".".join(map(str, number)) for name, number in av.library_versions.items()}

@@ -11,16 +11,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
-
-import cv2
 
 from b2scvr.bitstream.video import list_videos
 from b2scvr.data.pairs import clip_variant, make_samples
 from b2scvr.data.sample import SAMPLE_VERSION, save_sample
+from b2scvr.data.workers import run_jobs
 from b2scvr.types import InputError
 
 Progress = Callable[[int, int, int], None]  # jobs done, jobs in all, samples so far
@@ -68,23 +65,15 @@ def build_cache(
     jobs = [(clip, number) for number in range(rounds) for clip in clips]
     missing = [job for job in jobs if not _job_file(cache, *job).is_file()]
     done = len(jobs) - len(missing)
-    entries = write_index(cache)
+    samples = len(write_index(cache))
     if progress:
-        progress(done, len(jobs), len(entries))
-    if missing:
-        # Worker processes are started afresh: forking one that has decoded video copies locked mutexes.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker) as pool:
-            futures: list[Future[int]] = [pool.submit(run_job, clip, cache, r, settings) for clip, r in missing]
-            try:
-                for count, future in enumerate(as_completed(futures), 1):
-                    future.result()
-                    entries = write_index(cache)
-                    if progress:
-                        progress(done + count, len(jobs), len(entries))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    return entries
+        progress(done, len(jobs), samples)
+    for _, future in run_jobs(run_job, ((clip, cache, number, settings) for clip, number in missing), workers):
+        samples += future.result()
+        done += 1
+        if progress:
+            progress(done, len(jobs), samples)
+    return write_index(cache)
 
 
 def run_job(clip: Path, cache: Path, round_index: int, settings: CacheSettings) -> int:
@@ -149,7 +138,3 @@ def _agree_on_settings(cache: Path, settings: CacheSettings) -> None:
 
 def _job_file(cache: Path, clip: Path, round_index: int) -> Path:
     return cache / "jobs" / f"{clip.stem}_r{round_index:03d}.json"
-
-
-def _start_worker() -> None:
-    cv2.setNumThreads(1)  # one process a core: more threads would only fight

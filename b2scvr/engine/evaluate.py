@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,6 +21,7 @@ from b2scvr.bitstream.damage import branch, damage
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.reader import decode
 from b2scvr.bitstream.video import load_frames
+from b2scvr.data.workers import run_jobs
 from b2scvr.engine.infer import ClipRecoverer
 from b2scvr.metrics.masks import damaged_pictures, mask_scores, mask_truth
 from b2scvr.metrics.psnr import psnr
@@ -102,16 +102,9 @@ def _run(
             yield (clip, seed), evaluate_twin(clip, seed, configs, protocol, build)
         return
     threads = max(1, torch.get_num_threads() // workers)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(threads,)) as pool:
-        futures = {
-            pool.submit(evaluate_twin, clip, seed, configs, protocol, build): (clip, seed) for clip, seed in twins
-        }
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    jobs = ((clip, seed, configs, protocol, build) for clip, seed in twins)
+    for (clip, seed, *_), future in run_jobs(evaluate_twin, jobs, workers, start=partial(_start, threads)):
+        yield (clip, seed), future.result()
 
 
 def evaluate_twin(clip: Path, seed: int, configs: list[str], protocol: Protocol, build: Build) -> list[Result]:

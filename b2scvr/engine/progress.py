@@ -1,4 +1,4 @@
-"""A progress bar with the time left, on a terminal's standard error; silent anywhere else."""
+"""Progress bars with the time left, on a terminal's standard error; silent anywhere else."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
@@ -57,3 +58,35 @@ class StageProgress:
             self._task = self._bar.add_task(f"{self.name}: {stage}", total=None, steps="")
         if total:
             self._bar.update(self._task, completed=done, total=total, steps=f"{done}/{total}")
+
+
+class CountProgress:
+    """Shows how many of many things are done. Use as a context manager; call it as `progress(done, total, note)`.
+
+    note: what else is to be said of the state, in a few words.
+    """
+
+    def __init__(self, name: str, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        columns = (
+            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}", markup=False), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        )  # fmt: skip
+        # The time left is judged by many things done: each takes its own time, and they come from several processes.
+        self._bar = Progress(
+            *columns, console=self.console, disable=not self.console.is_terminal, speed_estimate_period=600
+        )
+        self._task = self._bar.add_task(name, total=None, note="")
+
+    def __enter__(self) -> CountProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Show `done` of `total`."""
+        self._bar.update(self._task, completed=done, total=total, note=note)

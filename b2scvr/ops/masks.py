@@ -12,15 +12,26 @@ CLOSING_PX = 9  # side of the square that closes the gaps between differing pixe
 
 
 def damage_mask(decoded: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """Return uint8 [H, W], 1 where the pictures, uint8 [H, W, 3], differ visibly.
+    """Return uint8 [H, W], 1 where the pictures, uint8 [H, W, 3], differ visibly, gaps closed.
 
-    Visibly: some RGB channel differs by more than DIFFERENCE_LEVELS; then a morphological closing with a square of
-    CLOSING_PX. ValueError when the pictures have not the same size.
+    That is `close_gaps(visible_difference(decoded, clean))`. ValueError when the pictures have not the same size.
+    """
+    return close_gaps(visible_difference(decoded, clean))
+
+
+def visible_difference(decoded: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    """Return uint8 [H, W], 1 where some RGB channel of the pictures, uint8 [H, W, 3], differs by more than DIFFERENCE_LEVELS.
+
+    ValueError when the pictures have not the same size.
     """
     if decoded.shape != clean.shape:
         raise ValueError(f"decoded {list(decoded.shape)} and clean {list(clean.shape)} are not the same picture")
-    differs = (cv2.absdiff(decoded, clean).max(axis=2) > DIFFERENCE_LEVELS).astype(np.uint8)
-    return cv2.morphologyEx(differs, cv2.MORPH_CLOSE, np.ones((CLOSING_PX, CLOSING_PX), np.uint8))
+    return (cv2.absdiff(decoded, clean).max(axis=2) > DIFFERENCE_LEVELS).astype(np.uint8)
+
+
+def close_gaps(difference: np.ndarray) -> np.ndarray:
+    """Return the morphological closing of `difference` uint8 [H, W] with a square of CLOSING_PX, uint8 [H, W]."""
+    return cv2.morphologyEx(difference, cv2.MORPH_CLOSE, np.ones((CLOSING_PX, CLOSING_PX), np.uint8))
 
 
 def at_pixels(macroblocks: np.ndarray, height: int, width: int) -> np.ndarray:

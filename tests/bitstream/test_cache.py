@@ -44,3 +44,15 @@ def test_what_is_no_clip_is_refused(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(InputError, match="not a parsed clip"):
         cache.load_clip(tmp_path / "other.npz")
+
+
+def test_without_its_pictures_a_clip_is_small_and_wants_them_back(tmp_path, clip):
+    path = tmp_path / "clip.npz"
+    cache.save_clip(path, clip, pictures=False)
+    assert path.stat().st_size < clip.frames.nbytes / 50
+    back = cache.load_clip(path, frames=clip.frames)
+    assert back.planes == {} and np.array_equal(back.frames, clip.frames) and np.array_equal(back.mv_past, clip.mv_past)
+    with pytest.raises(InputError, match="without its pictures"):
+        cache.load_clip(path)
+    with pytest.raises(InputError, match="does not belong"):
+        cache.load_clip(path, frames=clip.frames[1:])

@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from b2scvr.engine.progress import StageProgress
+from b2scvr.engine.progress import CountProgress, StageProgress
 
 
 def shown(terminal):
@@ -21,3 +21,11 @@ def test_a_terminal_sees_stage_steps_and_time_left():
 
 def test_nothing_is_written_where_no_terminal_is():
     assert shown(False).strip() == ""
+
+
+def test_a_count_shows_how_many_and_how_long():
+    out = io.StringIO()
+    with CountProgress("clips", Console(file=out, force_terminal=True, width=120)) as progress:
+        progress(1, 3)
+        progress(3, 3, "1 failed")
+    assert "3/3" in out.getvalue() and "1 failed" in out.getvalue() and "left" in out.getvalue()
