@@ -1,4 +1,8 @@
-"""Measure speed and memory: `python tools/benchmark.py pipeline INPUT` runs one input through the whole path."""
+"""Measure speed and memory.
+
+python tools/benchmark.py pipeline INPUT    one input through the whole path
+python tools/benchmark.py parse INPUT       all maps of an elementary H.264 stream, beside plain decoding, on one core
+"""
 
 from __future__ import annotations
 
@@ -15,13 +19,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also runs from a
 from b2scvr import DEFAULT_CONFIG
 from b2scvr.engine.infer import Request, run
 from b2scvr.engine.inputs import Job
+from b2scvr.engine.parse_benchmark import measure_parsing
+from b2scvr.types import InputError
 
 MEBIBYTE = 1 << 20
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    it = argparse.ArgumentParser(description=__doc__)
+    it = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = it.add_subparsers(dest="part", required=True)
     pipeline = parts.add_parser("pipeline", help="seconds per stage, frames a second and peak memory of one input")
     pipeline.add_argument("input", type=Path)
@@ -32,12 +38,37 @@ def parser() -> argparse.ArgumentParser:
     pipeline.add_argument("--mode", choices=("auto", "splice", "frames"), default="auto")
     pipeline.add_argument("--threads", type=int, metavar="N", help="CPU threads of torch (default: torch's choice)")
     pipeline.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    pipeline.set_defaults(measure=measure_pipeline)
+    parse = parts.add_parser("parse", help="frames a second of parsing with all maps, and of plain decoding")
+    parse.add_argument("input", type=Path)
+    parse.add_argument("--repeat", type=int, default=5, metavar="N", help="runs; the median counts (default 5)")
+    parse.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parse.set_defaults(measure=measure_parse)
     return it
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and print; return the exit code (3: the input could not be read)."""
     arguments = parser().parse_args(argv)
+    return arguments.measure(arguments)
+
+
+def measure_parse(arguments: argparse.Namespace) -> int:
+    """Measure parsing and print; return the exit code."""
+    try:
+        found = measure_parsing(arguments.input, max(1, arguments.repeat))
+    except (InputError, OSError) as error:
+        print(f"benchmark.py: {error}", file=sys.stderr)
+        return 3
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        print("\n".join(f"{name:<44}{value:>10.1f}" for name, value in found.items()))
+    return 0
+
+
+def measure_pipeline(arguments: argparse.Namespace) -> int:
+    """Measure the whole path and print; return the exit code."""
     started = time.perf_counter()
     import torch
 

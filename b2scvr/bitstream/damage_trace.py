@@ -9,6 +9,7 @@ import numpy as np
 from b2scvr.types import MISSING_REFERENCE, MV_BLOCK, UNKNOWN_REFERENCE, AccessUnitStatus, ParsedClip, PictureType
 
 REFERENCES_HELD = 4  # pictures of one direction that a vector of unknown reference may mean; x264's default is 3
+MOST_HELD = 16  # reference frames that a decoder holds at most (H.264 A.3.1)
 TAPS_BEFORE, TAPS_BEHIND = 2, 3  # samples around a block that the six-tap filter reads (H.264 8.4.2.2.1)
 
 
@@ -22,6 +23,9 @@ def trace_damage(clip: ParsedClip) -> None:
     """
     t, rows, columns = clip.mode.shape
     grid = clip.mv_past_valid.shape[1:]
+    missing = (clip.past_reference == MISSING_REFERENCE).any() or (clip.future_reference == MISSING_REFERENCE).any()
+    if not missing and (clip.status == AccessUnitStatus.INTACT).all():
+        return
     soft = np.zeros((t, *grid), np.float32)
     reach = np.zeros((t, *grid), bool)
     held: list[int] = []
@@ -39,7 +43,7 @@ def trace_damage(clip: ParsedClip) -> None:
             if reach[index].any():
                 clip.status[index] = AccessUnitStatus.DEPENDENT
         if clip.is_reference[index]:
-            held = [*held, index][-2 * REFERENCES_HELD :]
+            held = [*held, index][-MOST_HELD:]
     pad = ((0, 0), (0, 2 * rows - grid[0]), (0, 2 * columns - grid[1]))
     clip.damage_trace[:] = np.pad(soft, pad, mode="edge").reshape(t, rows, 2, columns, 2).mean(axis=(2, 4))
 
@@ -68,9 +72,8 @@ def _carried(clip: ParsedClip, index: int, soft: np.ndarray, held: list[int]) ->
         total += valid & (references == MISSING_REFERENCE)
         weight += valid
         likely = _nearest(held, index, direction)[:1]
-        for reference, where in _by_reference(valid, references, likely):
-            if soft[reference].any():
-                total[where] += _sample(soft[reference], mv, where)
+        for reference, where in _by_reference(valid, references, likely, _traced(soft, held)):
+            total[where] += _sample(soft[reference], mv, where)
     return total / np.maximum(weight, 1)
 
 
@@ -79,21 +82,34 @@ def _reached(clip: ParsedClip, index: int, reach: np.ndarray, held: list[int]) -
     out = np.zeros(reach.shape[1:], bool)
     for mv, valid, references, direction in _sides(clip, index):
         out |= valid & (references == MISSING_REFERENCE)
-        for reference, where in _by_reference(valid, references, _nearest(held, index, direction)):
+        for reference, where in _by_reference(
+            valid, references, _nearest(held, index, direction), _traced(reach, held)
+        ):
             if reach[reference].all():
                 out |= where
-            elif reach[reference].any():
+            else:
                 out[where] |= _touches(reach[reference], mv, where)
     return out
 
 
-def _by_reference(valid: np.ndarray, references: np.ndarray, possible: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each reference with the blocks that mean it; blocks of unknown reference may mean any of the `possible`."""
-    unknown = valid & (references == UNKNOWN_REFERENCE)
-    known = [int(number) for number in np.unique(references[valid]) if number >= 0]
-    for reference in {*known, *(possible if unknown.any() else [])}:
+def _traced(field: np.ndarray, held: list[int]) -> list[int]:
+    """The held pictures in which anything is damaged."""
+    return [reference for reference in held if field[reference].any()]
+
+
+def _by_reference(
+    valid: np.ndarray, references: np.ndarray, possible: list[int], traced: list[int]
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each of the `traced` references with the blocks that mean it.
+
+    Blocks whose reference is unknown may mean any of the `possible`.
+    """
+    for reference in traced:
         where = valid & (references == reference)
-        yield reference, where | unknown if reference in possible else where
+        if reference in possible:
+            where |= valid & (references == UNKNOWN_REFERENCE)
+        if where.any():
+            yield reference, where
 
 
 def _sample(field: np.ndarray, mv: np.ndarray, where: np.ndarray) -> np.ndarray:

@@ -23,32 +23,31 @@ def dense_vectors(
     cell are averaged over it.
     """
     rows, columns = -(-height // MV_BLOCK), -(-width // MV_BLOCK)
-    source = records["source"]
-    past, past_valid = _paint(records[source < 0], rows, columns)
-    future, future_valid = _paint(records[source > 0], rows, columns)
-    return past, past_valid, future, future_valid
+    vectors, valid = _paint(records, rows, columns)
+    return vectors[0], valid[0], vectors[1], valid[1]
 
 
 def _paint(records: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    block_w, block_h = records["w"].astype(np.int32), records["h"].astype(np.int32)
-    row = (records["dst_y"] - block_h // 2) // MV_BLOCK
-    column = (records["dst_x"] - block_w // 2) // MV_BLOCK
-    scale = np.maximum(records["motion_scale"], 1).astype(np.float32)
-    vectors = np.stack([records["motion_x"] / scale, records["motion_y"] / scale], axis=-1)
-    steps = range(0, LARGEST_BLOCK, MV_BLOCK)
-    total, valid = np.zeros((rows * columns, 2), np.float32), np.zeros(rows * columns, bool)
-    for top in steps:
-        for left in steps:
-            chosen = (block_h > top) & (block_w > left)
-            at_row, at_column = row + top // MV_BLOCK, column + left // MV_BLOCK
-            chosen &= (at_row >= 0) & (at_row < rows) & (at_column >= 0) & (at_column < columns)
-            cell = (at_row * columns + at_column)[chosen]
-            total[cell], valid[cell] = vectors[chosen], True
-    small = (block_h < MV_BLOCK) | (block_w < MV_BLOCK)
-    small &= (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-    if small.any():
-        _average(records[small], (row * columns + column)[small], vectors[small], total)
-    return total.reshape(rows, columns, 2), valid.reshape(rows, columns)
+    """Return vectors [2, rows, columns, 2] and validity [2, rows, columns], past and future."""
+    total, valid = np.zeros((2 * rows * columns, 2), np.float32), np.zeros(2 * rows * columns, bool)
+    if len(records):
+        block_w, block_h = records["w"].astype(np.int32), records["h"].astype(np.int32)
+        row = (records["dst_y"] - block_h // 2) // MV_BLOCK
+        column = (records["dst_x"] - block_w // 2) // MV_BLOCK
+        scale = np.maximum(records["motion_scale"], 1).astype(np.float32)
+        vectors = np.stack([records["motion_x"] / scale, records["motion_y"] / scale], axis=-1)
+        cell = np.where(records["source"] > 0, rows * columns, 0) + row * columns + column
+        for down in range(LARGEST_BLOCK // MV_BLOCK):
+            for right in range(LARGEST_BLOCK // MV_BLOCK):
+                covered = (block_h > down * MV_BLOCK) & (block_w > right * MV_BLOCK) & (records["source"] != 0)
+                covered &= (row >= -down) & (row < rows - down) & (column >= -right) & (column < columns - right)
+                at = (cell + down * columns + right)[covered]
+                total[at], valid[at] = vectors[covered], True
+        small = (block_h < MV_BLOCK) | (block_w < MV_BLOCK)
+        if small.any():
+            small &= (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+            _average(records[small], cell[small], vectors[small], total)
+    return total.reshape(2, rows, columns, 2), valid.reshape(2, rows, columns)
 
 
 def _average(records: np.ndarray, cell: np.ndarray, vectors: np.ndarray, out: np.ndarray) -> None:

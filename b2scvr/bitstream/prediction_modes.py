@@ -37,8 +37,7 @@ HEADER = "New frame, type:"
 
 def modes_from_log(messages: list[str], rows: int, columns: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Return (mode, partition), uint8 [h, w], from the messages after a HEADER; None when a row is missing or malformed."""
-    mode, partition = np.zeros((rows, columns), np.uint8), np.zeros((rows, columns), np.uint8)
-    seen = 0
+    lines: dict[int, str] = {}
     for message in messages:
         match = _ROW.match(message)
         if not match or len(match[2]) < 3 * columns - 2:
@@ -46,10 +45,12 @@ def modes_from_log(messages: list[str], rows: int, columns: int) -> tuple[np.nda
         y = int(match[1])
         if y % 16 or y // 16 >= rows or set(match[2].strip()) <= set("0123456789 "):
             continue
-        cells = np.frombuffer(match[2].ljust(3 * columns)[: 3 * columns].encode("latin-1", "replace"), np.uint8)
-        mode[y // 16], partition[y // 16] = _MODE_TABLE[cells[0::3]], _PARTITION_TABLE[cells[1::3]]
-        seen += 1
-    return (mode, partition) if seen == rows else None
+        lines[y // 16] = match[2].ljust(3 * columns)[: 3 * columns]
+    if len(lines) != rows:
+        return None
+    text = "".join(lines[row] for row in range(rows)).encode("latin-1", "replace")
+    cells = np.frombuffer(text, np.uint8).reshape(rows, columns, 3)
+    return _MODE_TABLE[cells[..., 0]], _PARTITION_TABLE[cells[..., 1]]
 
 
 def modes_from_vectors(past_valid: np.ndarray, future_valid: np.ndarray, rows: int, columns: int) -> np.ndarray:

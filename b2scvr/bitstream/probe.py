@@ -14,6 +14,7 @@ One decode answers both questions for all pictures.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import av
@@ -81,6 +82,7 @@ def probe(units: list[bytes], references: list[list[SliceReferences]]) -> list[A
     return answers
 
 
+@functools.lru_cache(maxsize=256)
 def offsets(lists: Lists) -> list[np.ndarray]:
     """Return the offset of each entry of each list in each plane, int [entries, 3]; the same picture has the same offset."""
     out = []
@@ -161,7 +163,7 @@ def _ask_slice(unit: bytes, nal: NalUnit, sets: ParameterSets, lists: dict[int, 
     entries = lists.get(header.first_mb, tuple((0,) * count for count in header.num_ref_idx_active))
     bits = BitWriter()
     bits.bits(head[: header.weight_table[0]])
-    _write_weights(bits, offsets(entries), has_chroma=sps.chroma_format_idc != 0 and not sps.separate_colour_planes)
+    bits.bits(_weights(entries, has_chroma=sps.chroma_format_idc != 0 and not sps.separate_colour_planes))
     bits.bits(head[header.weight_table[1] : header.header_bits])
     if pps.cabac:
         bits.align("1")  # cabac_alignment_one_bit
@@ -170,17 +172,20 @@ def _ask_slice(unit: bytes, nal: NalUnit, sets: ParameterSets, lists: dict[int, 
     return _joined(bits, rbsp[header_bytes:]), missing
 
 
-def _write_weights(bits: BitWriter, entries_by_list: list[np.ndarray], has_chroma: bool) -> None:
-    """Write a pred_weight_table (7.3.3.2) in which all weights are 0."""
+@functools.lru_cache(maxsize=256)
+def _weights(lists: Lists, has_chroma: bool) -> str:
+    """A pred_weight_table (7.3.3.2) in which all weights are 0."""
+    bits = BitWriter()
     for _ in range(1 + has_chroma):
         bits.ue(0)  # luma_log2_weight_denom, chroma_log2_weight_denom
-    for entries in entries_by_list:
+    for entries in offsets(lists):
         for luma, *chroma in entries.tolist():
             for group in ([luma], chroma)[: 1 + has_chroma]:
                 bits.bits("1")  # luma_weight_flag, chroma_weight_flag
                 for offset in group:
                     bits.se(0)
                     bits.se(offset)
+    return bits.bit_string()
 
 
 def _joined(bits: BitWriter, data: bytes) -> bytes:

@@ -292,11 +292,18 @@ def parse_slice_header(nal: bytes, sets: ParameterSets) -> SliceHeader:
     """
     if not nal:
         raise SpliceError("an empty NAL unit holds no slice header")
-    ref_idc, nal_type = nal[0] >> 5 & 3, nal[0] & 0x1F
+    nal_type = nal[0] & 0x1F
     if nal_type not in (NalType.SLICE, NalType.IDR):
         raise SpliceError(f"NAL unit type {nal_type} holds no slice of a primary picture (H.264 table 7-1)")
-    is_idr = nal_type == NalType.IDR
-    bits = BitReader(unescape(nal[1:MAX_HEADER_BYTES]))
+    try:
+        return _parse_header(nal[: MAX_HEADER_BYTES // 16], sets)  # short numbers are quicker to read
+    except SpliceError:
+        return _parse_header(nal[:MAX_HEADER_BYTES], sets)
+
+
+def _parse_header(nal: bytes, sets: ParameterSets) -> SliceHeader:
+    ref_idc, is_idr = nal[0] >> 5 & 3, nal[0] & 0x1F == NalType.IDR
+    bits = BitReader(unescape(nal[1:]))
     first_mb, slice_type = bits.ue(), _limited(bits.ue(), 9, "slice_type")
     pps_id = _limited(bits.ue(), 255, "pic_parameter_set_id")
     sps, pps = sets.of_slice(pps_id)
