@@ -22,14 +22,15 @@ import av.logging
 import cv2
 import numpy as np
 
-from b2scvr.bitstream.bits import BitWriter
+from b2scvr.bitstream.bits import BitReader, BitWriter
 from b2scvr.bitstream.concealment import concealed_count
 from b2scvr.bitstream.nal import START_CODE, NalType, NalUnit, escape, scan, unescape
 from b2scvr.bitstream.reference_lists import SliceReferences
-from b2scvr.bitstream.syntax import MAX_HEADER_BYTES, ParameterSets, parse_pps, parse_slice_header, parse_sps
+from b2scvr.bitstream.syntax import ParameterSets, parse_pps, parse_sps
 from b2scvr.types import MV_BLOCK, SpliceError
 
 PLANES = 3
+_FIRST_MB_BYTES = 8  # enough for first_mb_in_slice
 _LOWEST, _HIGHEST = 32, 124  # range of the offsets: a residual of either sign stays readable
 _WEIGHTING_EXPLICIT = "101"  # weighted_pred_flag 1, weighted_bipred_idc 1 (7.3.2.2)
 # Which planes carry the number of the picture, by list; the others carry _LOWEST. A P slice has all three for its one
@@ -107,7 +108,7 @@ def _rewrite(unit: bytes, slices: list[SliceReferences], sets: ParameterSets) ->
 
     What cannot be read stays as it is.
     """
-    lists = {s.first_mb: s.lists for s in slices}
+    by_start = {s.header.first_mb: s for s in slices}
     pieces, position, expected = [], 0, 0
     for nal in scan(unit):
         new = None
@@ -117,7 +118,7 @@ def _rewrite(unit: bytes, slices: list[SliceReferences], sets: ParameterSets) ->
             elif nal.type == NalType.PPS:
                 new = _explicit_weighting(unescape(unit[nal.payload + 1 : nal.end]), sets)
             elif nal.is_slice:
-                new, expected = _ask_slice(unit, nal, sets, lists)
+                new, expected = _ask_slice(unit, nal, sets, by_start)
         except SpliceError:
             continue
         if new is not None:
@@ -147,28 +148,34 @@ def _explicit_weighting(rbsp: bytes, sets: ParameterSets) -> bytes:
     return int(bits, 2).to_bytes(len(rbsp), "big")
 
 
-def _ask_slice(unit: bytes, nal: NalUnit, sets: ParameterSets, lists: dict[int, Lists]) -> tuple[bytes | None, int]:
+def _ask_slice(
+    unit: bytes, nal: NalUnit, sets: ParameterSets, by_start: dict[int, SliceReferences]
+) -> tuple[bytes | None, int]:
     """Return the RBSP of a slice with a table of weights (None: it needs none), and the width of its picture in macroblocks.
 
     The slice data stay as they are.
     """
-    header = parse_slice_header(unit[nal.payload : min(nal.end, nal.payload + MAX_HEADER_BYTES)], sets)
+    head = unit[nal.payload + 1 : nal.payload + 1 + _FIRST_MB_BYTES]
+    known = by_start.get(BitReader(unescape(head)).ue())
+    if known is None:
+        return None, 0
+    header = known.header
     sps, pps = sets.of_slice(header.pps_id)
     missing = 0 if header.field_pic else sps.width_mbs * (1 if sps.frame_mbs_only else 2)
     if not header.num_ref_idx_active:
         return None, missing
+    entries = known.lists or tuple((0,) * count for count in header.num_ref_idx_active)
     rbsp = unescape(unit[nal.payload + 1 : nal.end])
     header_bytes = -(-header.header_bits // 8)
-    head = f"{int.from_bytes(rbsp[:header_bytes], 'big'):0{8 * header_bytes}b}"
-    entries = lists.get(header.first_mb, tuple((0,) * count for count in header.num_ref_idx_active))
+    words = f"{int.from_bytes(rbsp[:header_bytes], 'big'):0{8 * header_bytes}b}"
     bits = BitWriter()
-    bits.bits(head[: header.weight_table[0]])
+    bits.bits(words[: header.weight_table[0]])
     bits.bits(_weights(entries, has_chroma=sps.chroma_format_idc != 0 and not sps.separate_colour_planes))
-    bits.bits(head[header.weight_table[1] : header.header_bits])
+    bits.bits(words[header.weight_table[1] : header.header_bits])
     if pps.cabac:
         bits.align("1")  # cabac_alignment_one_bit
         return bits.to_bytes() + rbsp[header_bytes:], missing
-    bits.bits(head[header.header_bits :])
+    bits.bits(words[header.header_bits :])
     return _joined(bits, rbsp[header_bytes:]), missing
 
 

@@ -18,8 +18,8 @@ _Headers = list[tuple[SliceHeader, NalUnit]]
 class SliceReferences:
     """The reference lists of one slice: behind each ref_idx the decode index of a picture, or MISSING_REFERENCE."""
 
-    first_mb: int
-    lists: tuple[tuple[int, ...], ...]
+    header: SliceHeader
+    lists: tuple[tuple[int, ...], ...]  # none of an I slice, or where they are unknown
     uncertain: bool = (
         False  # a reference picture was lost since the last IDR picture: the encoder may have meant others
     )
@@ -51,11 +51,11 @@ class _Buffer:
 
 
 def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
-    """Return, for each access unit (decoding order), the reference lists of its P and B slices by first_mb.
+    """Return, for each access unit (decoding order), the reference lists of its readable slices.
 
     An access unit whose header cannot be read, or is garbage, has none; where frame_num shows that a picture is missing
     (7.4.3), an entry of it stands in the lists: the access unit that was lost there, or MISSING_REFERENCE. Lists are those
-    of frames: access units of field pictures and of MBAFF frames have none.
+    of frames: those of field pictures and of MBAFF frames are not told.
     """
     sets, buffer = ParameterSets(), _Buffer()
     counter = PocCounter(sets)
@@ -75,11 +75,12 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
         header, nal = headers[0]
         sps, _ = sets.of_slice(header.pps_id)
         if not sps.frame_mbs_only:
+            found[index] = [SliceReferences(h, ()) for h, _ in headers]
             continue
         _fill_gap(buffer, header, sps, lost)
         lost = []
         order = counter.next(header, nal)
-        found[index] = [_references(buffer, h, order, sps) for h, _ in headers if h.num_ref_idx_active]
+        found[index] = [_references(buffer, h, order, sps) for h, _ in headers]
         if header.nal_ref_idc:
             _mark(buffer, header, _Held(index, header.frame_num, order), sps)
     return found
@@ -130,12 +131,14 @@ def _fill_gap(buffer: _Buffer, header: SliceHeader, sps: Sps, lost: list[int]) -
 
 
 def _references(buffer: _Buffer, header: SliceHeader, order: int, sps: Sps) -> SliceReferences:
+    if not header.num_ref_idx_active:
+        return SliceReferences(header, ())
     lists = []
     for number, initial in enumerate(_initial_lists(buffer, header, order, sps)):
         entries = _modified(buffer, initial, header, number, sps)
         lists.append(tuple(entry.picture if entry else MISSING_REFERENCE for entry in entries))
     several = any(len(set(entries)) > 1 or MISSING_REFERENCE in entries for entries in lists)
-    return SliceReferences(header.first_mb, tuple(lists), buffer.incomplete and several)
+    return SliceReferences(header, tuple(lists), buffer.incomplete and several)
 
 
 def _initial_lists(buffer: _Buffer, header: SliceHeader, order: int, sps: Sps) -> list[list[_Held]]:

@@ -41,6 +41,8 @@ def read_references(
     future = past.copy()
     for index, slices in enumerate(references):
         for s, cells in zip(slices, _cells(slices, past_valid.shape[1:]), strict=True):
+            if not s.lists:
+                continue
             valid = [past_valid[index] & cells, future_valid[index] & cells]
             shown = answers[index].cells
             if shown is not None:
@@ -58,16 +60,16 @@ def read_references(
 
 def _cells(slices: list[SliceReferences], shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     """Yield, for each slice, the 8x8 cells of its macroblocks (from its first one to the first one of a later slice)."""
-    if len(slices) == 1 and slices[0].first_mb == 0:
+    if len(slices) == 1 and slices[0].header.first_mb == 0:
         yield np.ones(shape, bool)
         return
     rows, columns = shape
     row, column = np.mgrid[0:rows, 0:columns] // 2
     macroblock = row * -(-columns // 2) + column
-    starts = sorted(s.first_mb for s in slices)
+    starts = sorted(s.header.first_mb for s in slices)
     for s in slices:
-        stop = next((start for start in starts if start > s.first_mb), macroblock.max() + 1)
-        yield (macroblock >= s.first_mb) & (macroblock < stop)
+        stop = next((start for start in starts if start > s.header.first_mb), macroblock.max() + 1)
+        yield (macroblock >= s.header.first_mb) & (macroblock < stop)
 
 
 def _nearest(shown: np.ndarray, lists: Lists, valid: list[np.ndarray]) -> list[np.ndarray]:
