@@ -121,26 +121,29 @@ def video_stream(container: av.container.InputContainer, name: str) -> av.VideoS
 def access_units(container: av.container.InputContainer, stream: av.VideoStream) -> Iterable[Unit]:
     """Yield the access units of a stream up to where the file breaks; what is left over at its end has no picture."""
     codec = stream.codec_context.codec.canonical_name
-    packets = _packets(container, stream)
+    found = packets(container, [stream])
     is_parsed = container.format.name in _PARSED
     if codec == "h264":
-        return _h264_streamed(list(packets)) if is_parsed else _h264_contained(packets, stream.codec_context.extradata)
+        return _h264_streamed(list(found)) if is_parsed else _h264_contained(found, stream.codec_context.extradata)
     if is_parsed:
-        return _joined(packets, _PICTURE_TESTS.get(codec))
-    return _with_lead_ins(packets, codec)
+        return _joined(found, _PICTURE_TESTS.get(codec))
+    if codec == "mpeg4":  # DivX puts a B picture into the packet of the P picture before it
+        unpack = av.bitstream.BitStreamFilterContext("mpeg4_unpack_bframes", stream)
+        found = itertools.chain.from_iterable(map(unpack.filter, found))
+    return _with_lead_ins(found, codec)
 
 
-def _h264_contained(packets: Iterable[av.Packet], extradata: bytes | None) -> Iterator[Unit]:
+def _h264_contained(found: Iterable[av.Packet], extradata: bytes | None) -> Iterator[Unit]:
     form = sample_format(extradata)
-    for number, packet in enumerate(packets):
+    for number, packet in enumerate(found):
         yield Unit(to_annexb(bytes(packet), form, is_first=number == 0), [packet])
 
 
-def _h264_streamed(packets: list[av.Packet]) -> Iterator[Unit]:
+def _h264_streamed(found: list[av.Packet]) -> Iterator[Unit]:
     """Cut by the standard's rules; a packet goes to the access unit in which it starts."""
-    units, suffix = split_access_units(b"".join(map(bytes, packets)))
-    starts = itertools.accumulate((packet.size for packet in packets), initial=0)
-    waiting = deque(zip(starts, packets, strict=False))
+    units, suffix = split_access_units(b"".join(map(bytes, found)))
+    starts = itertools.accumulate((packet.size for packet in found), initial=0)
+    waiting = deque(zip(starts, found, strict=False))
     end = 0
     for data in units:
         end += len(data)
@@ -152,10 +155,10 @@ def _h264_streamed(packets: list[av.Packet]) -> Iterator[Unit]:
         yield Unit(suffix, [packet for _, packet in waiting], has_picture=False)
 
 
-def _joined(packets: Iterable[av.Packet], has_picture: Callable[[bytes], bool] | None) -> Iterator[Unit]:
+def _joined(found: Iterable[av.Packet], has_picture: Callable[[bytes], bool] | None) -> Iterator[Unit]:
     """Join each packet without a picture to the next one with a picture."""
     pending, own = b"", list[av.Packet]()
-    for packet in packets:
+    for packet in found:
         data = bytes(packet)
         pending += data
         own.append(packet)
@@ -166,10 +169,10 @@ def _joined(packets: Iterable[av.Packet], has_picture: Callable[[bytes], bool] |
         yield Unit(pending, own, has_picture=False)
 
 
-def _with_lead_ins(packets: Iterable[av.Packet], codec: str) -> Iterator[Unit]:
+def _with_lead_ins(found: Iterable[av.Packet], codec: str) -> Iterator[Unit]:
     """A packet a unit, but for pictures of VP8 that are never shown: they only lead in what follows."""
     lead_ins: list[bytes] = []
-    for packet in packets:
+    for packet in found:
         data = bytes(packet)
         if codec == "vp8" and not data[0] & _VP8_SHOW_FRAME:
             lead_ins.append(data)
@@ -201,23 +204,21 @@ def no_picture_reason(found: Demuxed) -> str:
     )
 
 
-def _packets(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
-    """Yield the packets that hold anything; one that the demuxer cannot read is passed over."""
-    unpack = None
-    if stream.codec_context.codec.canonical_name == "mpeg4":  # DivX puts a B picture into the packet of the P before it
-        unpack = av.bitstream.BitStreamFilterContext("mpeg4_unpack_bframes", stream)
-    demuxer, failures = container.demux(stream), 0
+def packets(container: av.container.InputContainer, streams: Iterable[av.stream.Stream]) -> Iterator[av.Packet]:
+    """Yield the packets that hold anything, in file order; one that the demuxer cannot read is passed over."""
+    chosen = list(streams)
+    demuxer, failures = container.demux(chosen), 0
     while failures < _MOST_FAILURES:
         try:
             packet = next(demuxer)
         except (StopIteration, av.error.EOFError):
             return
         except av.error.FFmpegError:
-            demuxer, failures = container.demux(stream), failures + 1
+            demuxer, failures = container.demux(chosen), failures + 1
             continue
         failures = 0
         if packet.size:
-            yield from unpack.filter(packet) if unpack else [packet]
+            yield packet
 
 
 def _frame_rate(container: av.container.InputContainer, stream: av.VideoStream) -> float:
