@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from b2scvr.ops.change_point import RasterSlices
 
 NOTICED_UNIT = 128.0  # macroblocks; about how long a decoder reads garbage before it notices (median of 17 pictures)
-POSITION_CHANNELS = 4
+PLACE_CHANNELS, POSITION_CHANNELS = 2, 4  # of raster_position without and with concealment
 PRIOR_LOGIT = -2.0  # of a macroblock before anything is learned: damage is rare
 
 
@@ -63,16 +63,19 @@ class ResidualConv(nn.Module):
 class MacroblockHead(nn.Module):
     """Maps on the macroblock grid and the raster position -> features and the logit that a macroblock is wrong."""
 
-    def __init__(self, in_channels: int, dim: int, dilations: Sequence[int]) -> None:
+    def __init__(
+        self, in_channels: int, dim: int, dilations: Sequence[int], position_channels: int = POSITION_CHANNELS
+    ) -> None:
         super().__init__()
-        self.mix = nn.Conv2d(in_channels + POSITION_CHANNELS, dim, 1)
+        self.position_channels = position_channels
+        self.mix = nn.Conv2d(in_channels + position_channels, dim, 1)
         self.body = nn.Sequential(*(ResidualConv(dim, dilation) for dilation in dilations))
         self.logit = nn.Conv2d(dim, 1, 1)
         nn.init.constant_(self.logit.bias, PRIOR_LOGIT)  # type: ignore[arg-type]
 
     def forward(self, maps: Sequence[Tensor], position: Tensor) -> tuple[Tensor, Tensor]:
-        """maps: [B, c, h, w], in_channels in all; position: [B, 4, h, w]. Returns [B, dim, h, w] and logits [B, h, w]."""
-        features = self.body(F.gelu(self.mix(torch.cat((*maps, position), 1))))
+        """maps: [B, c, h, w], in_channels in all; position: `raster_position`. Returns [B, dim, h, w] and logits [B, h, w]."""
+        features = self.body(F.gelu(self.mix(torch.cat((*maps, position[:, : self.position_channels]), 1))))
         return features, self.logit(features)[:, 0]
 
 

@@ -12,10 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from b2scvr.backbones.sam2 import PictureFeatures, SegmentAnything
-from b2scvr.dac.decoder import Comparison, MacroblockHead, PixelHead, raster_position
+from b2scvr.dac.decoder import (
+    PLACE_CHANNELS,
+    POSITION_CHANNELS,
+    Comparison,
+    MacroblockHead,
+    PixelHead,
+    raster_position,
+)
 from b2scvr.dac.neck import PromptingNeck
-from b2scvr.dac.prompts import DensePrompts, PromptTokens
+from b2scvr.dac.prompts import DensePrompts, PromptTokens, parse_prompts
 from b2scvr.ops.change_point import wrong_probability
+from b2scvr.ops.evidence import GROUPS
 from b2scvr.ops.padding import pad_to_multiple
 from b2scvr.ops.resize import resize
 from b2scvr.registry import MODELS
@@ -31,7 +39,8 @@ class DetectorOutput:
 
     mask_logits: Tensor  # [B, 1, 4h, 4w], a pixel is visibly wrong; a quarter of the picture padded to macroblocks
     macroblock_logits: Tensor  # [B, h, w], evidence of each macroblock that it is wrong
-    macroblock_probability: Tensor  # [B, h, w] in [0, 1], with the raster prior where the picture is broken
+    macroblock_probability: Tensor  # [B, h, w] in [0, 1], with the raster prior where the picture is broken; 1 where
+    # the decoder concealed the macroblock and the network was told
     temperature: Tensor  # scalar > 0, of the change point's posterior
     iou_prediction: Tensor  # [B] in [0, 1], expected IoU of the mask
 
@@ -47,13 +56,15 @@ class Detector(nn.Module):
 
     The last line is Bayes' rule in log odds: what the macroblock says is the prior of its pixels.
 
-    evidence: groups of ops.evidence.GROUPS that are read; use_fill: whether the classical fill is compared; sam, tokens,
-    neck: arguments of SegmentAnything, PromptTokens and PromptingNeck; temperature: where the change point's starts.
+    prompts: names of prompts.PROMPTS, or "none", "all", "mv+pm" ...: what is read of the bitstream; without "concealed"
+    there is no raster prior either. use_fill: whether the classical fill, which vectors helped to make, is compared; sam,
+    tokens, neck: arguments of SegmentAnything, PromptTokens and PromptingNeck; temperature: where the change point's
+    starts.
     """
 
     def __init__(
         self,
-        evidence: Sequence[str] = ("mode", "qp", "concealed", "trace", "mv"),
+        prompts: str | Sequence[str] = "all",
         use_fill: bool = True,
         sam: Mapping[str, Any] | None = None,
         tokens: Mapping[str, Any] | None = None,
@@ -68,14 +79,17 @@ class Detector(nn.Module):
         super().__init__()
         sam = dict(sam or {})
         dim = sam.get("d_model", 256)
-        self.mask_prompt = "concealed" in evidence
-        self.sam = SegmentAnything(**sam, mask_prompt=self.mask_prompt)
-        self.tokens = PromptTokens(dim, evidence, **(tokens or {}))
+        self.prompts = parse_prompts(prompts)
+        self.told_of_concealment = "concealed" in self.prompts
+        self.sam = SegmentAnything(**sam, mask_prompt=self.told_of_concealment)
+        self.tokens = PromptTokens(dim, self.prompts, **(tokens or {}))
         self.neck = PromptingNeck(dim, self.tokens.num_tokens, **(neck or {}))
-        self.dense = DensePrompts(evidence, dense_dim, dim) if evidence else None
+        maps = [name for name in self.prompts if name in GROUPS]
+        self.dense = DensePrompts(maps, dense_dim, dim) if maps else None
         self.comparison = Comparison(use_fill, comparison_width, quarter_dim, macroblock_dim)
-        known = macroblock_dim + dim // 8 + (dense_dim if evidence else 0)
-        self.macroblock_head = MacroblockHead(known, macroblock_dim, dilations)
+        known = macroblock_dim + dim // 8 + (dense_dim if maps else 0)
+        position = POSITION_CHANNELS if self.told_of_concealment else PLACE_CHANNELS
+        self.macroblock_head = MacroblockHead(known, macroblock_dim, dilations, position)
         self.pixel_head = PixelHead(quarter_dim, macroblock_dim)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
 
@@ -96,6 +110,8 @@ class Detector(nn.Module):
         """
         decoded = pad_to_multiple(window[:, current], MB_SIZE)
         fill = pad_to_multiple(fill, MB_SIZE)
+        if not self.told_of_concealment:
+            concealed, slice_start, broken = (torch.zeros_like(known) for known in (concealed, slice_start, broken))
         order = nearest_first(window.shape[1], current)
         others = [pad_to_multiple(window[:, i], MB_SIZE) for i in order[: max(1, self.sam.num_memories)]] or [fill]
         grid = (concealed.shape[1], concealed.shape[2])
@@ -112,7 +128,7 @@ class Detector(nn.Module):
         pixels = self.pixel_head(quarter, features)
         pixels = pixels + F.interpolate(coarse_mask, pixels.shape[-2:], mode="bilinear", align_corners=False)
         mask = pixels + F.interpolate(prior[:, None], scale_factor=4, mode="nearest")
-        return DetectorOutput(mask, logits, probability, temperature, iou)
+        return DetectorOutput(mask, logits, probability.masked_fill(concealed, 1.0), temperature, iou)
 
     def _segment(
         self, decoded: Tensor, others: list[Tensor], evidence: Tensor, concealed: Tensor, prompt: Tensor | None
@@ -124,7 +140,7 @@ class Detector(nn.Module):
         current = features.select(slice(0, batch))
         memories = [self.sam.remember(_nth(features, i + 1, batch)) for i in range(len(remembered))]
         image = self.neck(self.sam.attend(current, memories), self.tokens(evidence))
-        mask = (2 * concealed[:, None].to(image.dtype) - 1) * CONCEALED_PROMPT if self.mask_prompt else None
+        mask = (2 * concealed[:, None].to(image.dtype) - 1) * CONCEALED_PROMPT if self.told_of_concealment else None
         return self.sam.decode(image, current, prompt, mask)
 
 

@@ -25,7 +25,7 @@ class DamageDetector:
 
     @torch.inference_mode()
     def detect(self, surroundings: Surroundings) -> PictureDamage:
-        """Return where the picture is damaged. Macroblocks that the decoder concealed are wrong with certainty."""
+        """Return where the picture is damaged."""
         tensors = {
             "window": pictures_to_tensor(surroundings.window),
             "fill": pictures_to_tensor(surroundings.fill),
@@ -38,7 +38,6 @@ class DamageDetector:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             output = self.network(current=surroundings.current, **batch)
         macroblocks = output.macroblock_probability[0].float().cpu().numpy()
-        macroblocks[surroundings.concealed] = 1.0
         height, width = surroundings.decoded.shape[:2]
         mask = mask_at_pixels(output.mask_logits.float(), (height, width)).sigmoid()[0, 0]
         return PictureDamage(macroblocks, mask.cpu().numpy(), float(output.iou_prediction[0]))

@@ -2,7 +2,7 @@
 
 dac = dict(
     type="Detector",
-    evidence=("mode", "qp", "concealed", "trace", "mv"),
+    prompts=("mv", "mode", "qp", "concealed", "trace"),
     use_fill=True,
     sam=dict(
         image_size=256,

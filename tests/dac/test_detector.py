@@ -74,9 +74,10 @@ def test_shapes_and_ranges(height, width):
     "changes",
     [
         {},
-        {"use_fill": False, "evidence": ()},
-        {"evidence": ("qp", "trace")},
-        {"evidence": ("concealed", "mv")},
+        {"use_fill": False, "prompts": "none"},
+        {"prompts": "mv+pm"},
+        {"prompts": ("qp", "trace")},
+        {"prompts": ("concealed", "mv")},
     ],
 )
 def test_every_parameter_gets_a_gradient(changes):
@@ -93,7 +94,7 @@ def test_every_parameter_gets_a_gradient(changes):
 def test_what_is_not_read_changes_nothing():
     inputs = sample()
     other = {**inputs, "fill": 1 - inputs["fill"], "evidence": inputs["evidence"] + 1}
-    blind, seeing = build(use_fill=False, evidence=()).eval(), build().eval()
+    blind, seeing = build(use_fill=False, prompts=()).eval(), build().eval()
     with torch.no_grad():
         assert torch.equal(blind(**inputs).mask_logits, blind(**other).mask_logits)
         assert not torch.equal(seeing(**inputs).mask_logits, seeing(**other).mask_logits)
