@@ -19,7 +19,7 @@ _MASK_LEVEL = 127  # a sample above it is marked
 def write_pictures(folder: Path, pictures: np.ndarray) -> None:
     """Write pictures uint8 [T, H, W, 3] RGB as folder/00000.png and so on; the folder is made."""
     for path, picture in _numbered(folder, pictures):
-        _write(path, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        write_picture(path, picture)
 
 
 def write_masks(folder: Path, masks: np.ndarray) -> None:
@@ -47,6 +47,11 @@ def read_masks(folder: Path) -> np.ndarray:
 def _numbered(folder: Path, images: np.ndarray) -> list[tuple[Path, np.ndarray]]:
     folder.mkdir(parents=True, exist_ok=True)
     return [(folder / NAME.format(i), image) for i, image in enumerate(images)]
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Write one picture uint8 [H, W, 3] RGB; the suffix names the format. Raises OSError when it cannot be written."""
+    _write(path, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
 
 
 def _write(path: Path, image: np.ndarray) -> None:

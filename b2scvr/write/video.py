@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,14 +23,18 @@ class RemuxError(Exception):
     """A repaired stream that its container does not take; the message says why."""
 
 
-def write_video(path: Path, pictures: np.ndarray, fps: float, crf: int = CRF) -> None:
-    """Write pictures uint8 [T, H, W, 3] RGB as H.264 (x264, 4:2:0, BT.601, limited range); the suffix names the container.
+def write_video(path: Path, pictures: np.ndarray | Iterable[np.ndarray], fps: float, crf: int = CRF) -> None:
+    """Write pictures uint8 [T, H, W, 3] RGB, or an iterable of them, as H.264 (x264, 4:2:0, BT.601, limited range).
 
-    4:2:0 holds even sizes only: an odd last row or column is repeated once. Raises ValueError for no picture.
+    The suffix names the container. 4:2:0 holds even sizes only: an odd last row or column is repeated once. Raises
+    ValueError for no picture.
     """
-    if pictures.ndim != 4 or not len(pictures):
-        raise ValueError(f"write_video: expected uint8 [T, H, W, 3] with T > 0, got {list(pictures.shape)}")
-    height, width = pictures.shape[1:3]
+    following = iter(pictures)
+    first = next(following, None)
+    if first is None or first.ndim != 3:
+        shape = None if first is None else list(first.shape)
+        raise ValueError(f"write_video: expected uint8 [T, H, W, 3] with T > 0, the first picture is {shape}")
+    height, width = first.shape[:2]
     with av.open(str(path), "w") as container:
         rate = Fraction(fps).limit_denominator(_MAX_DENOMINATOR)
         stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast"})
@@ -36,7 +42,7 @@ def write_video(path: Path, pictures: np.ndarray, fps: float, crf: int = CRF) ->
         stream.pix_fmt = "yuv420p"
         stream.codec_context.colorspace = _SMPTE170M
         stream.codec_context.color_range = _LIMITED_RANGE
-        for picture in pictures:
+        for picture in itertools.chain([first], following):
             even = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             frame = av.VideoFrame.from_ndarray(even, format="rgb24")
             frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU601)
