@@ -26,6 +26,7 @@ from b2scvr.bitstream import motion_vectors, prediction_modes
 from b2scvr.bitstream.concealment import concealment_from_log, noticed_in_log
 from b2scvr.bitstream.demux import MAX_PIXELS
 from b2scvr.bitstream.nal import START_CODE, NalType, scan
+from b2scvr.bitstream.packet import padded_packet
 from b2scvr.bitstream.planes import colour_of, planes_from_frame
 from b2scvr.bitstream.qp import dense_qp
 from b2scvr.bitstream.syntax import ParameterSets
@@ -110,11 +111,9 @@ class Decoder:
         """Return what the decoder tells of all `units`. lead_ins: packets without a picture to show, by the next unit."""
         for index, unit in enumerate(units):
             for lead_in in lead_ins.get(index, ()):
-                self._feed(av.Packet(lead_in), index)
+                self._feed(padded_packet(lead_in), index)
             is_cavlc = self._codec == "h264" and self._renew(unit)
-            packet = av.Packet(unit)
-            packet.pts = packet.dts = index
-            self._feed(packet, index)
+            self._feed(padded_packet(unit, index), index)
             if self._tainted:
                 self.found.stained.add(index)
             self._tainted |= is_cavlc and bool(self.found.noticed.get(index))

@@ -25,6 +25,7 @@ import numpy as np
 from b2scvr.bitstream.bits import BitReader, BitWriter
 from b2scvr.bitstream.concealment import concealed_count
 from b2scvr.bitstream.nal import START_CODE, NalType, NalUnit, escape, scan, unescape
+from b2scvr.bitstream.packet import padded_packet
 from b2scvr.bitstream.reference_lists import SliceReferences
 from b2scvr.bitstream.syntax import ParameterSets, parse_pps, parse_sps
 from b2scvr.types import MV_BLOCK, SpliceError
@@ -66,8 +67,7 @@ def probe(units: list[bytes], references: list[list[SliceReferences]]) -> list[A
         if index < len(units):
             sets.update(units[index])
             asked, answers[index].expected = _rewrite(units[index], references[index], sets)
-            packet = av.Packet(asked)
-            packet.pts = packet.dts = index
+            packet = padded_packet(asked, index)
         with av.logging.Capture() as logs:
             try:
                 frames = decoder.decode(packet)
