@@ -32,7 +32,7 @@ MODES: dict[PredictionMode, tuple[str, Colour]] = {
     PredictionMode.INTRA_NXN: ("intra 4x4, 8x8", PURPLE),
     PredictionMode.INTRA_16X16: ("intra 16x16", VERMILLION),
     PredictionMode.PCM: ("PCM", BLACK),
-    PredictionMode.SKIP: ("skip", (170, 174, 178)),
+    PredictionMode.SKIP: ("skip", (198, 200, 202)),
     PredictionMode.DIRECT: ("direct", YELLOW),
     PredictionMode.PAST: ("past", PAST),
     PredictionMode.FUTURE: ("future", FUTURE),

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from b2scvr.types import Partition, PredictionMode
@@ -37,9 +36,3 @@ def test_shares_and_unknown_modes(bare):
     labels = [entry.label for entry in draw_modes(bare, 0, 1.0).entries]
     assert "skip 50 %" in labels and "unknown 50 %" in labels
     assert draw_modes(bare, 2, 1.0).words == "no modes are known of this picture"
-
-
-def test_colours_differ():
-    colours = np.array([colour for _, colour in MODES.values()])
-    distance = np.abs(colours[:, None] - colours[None]).sum(axis=2)
-    assert distance[~np.eye(len(colours), dtype=bool)].min() > 60
