@@ -7,8 +7,10 @@ SAM 2.1 Hiera-tiny; parameter names are the package's own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +24,13 @@ from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam.transformer import RoPEAttention, TwoWayTransformer
 from torch import Tensor, nn
 
+from b2scvr.checkpoints.load import load_part
+from b2scvr.ops.normalise import IMAGENET, normalise
 from b2scvr.ops.resize import resize
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 STRIDE = 16  # of the feature that memory and decoder work on, in pixels of the square picture
+PATCH_STRIDE = 4  # of the trunk's finest map
+TRUNK_PREFIX = "image_encoder.trunk"  # of the trunk's weights in SAM 2.1's checkpoints
 EMPTY_MASK = -10.0  # what SAM 2 gives its memory encoder where nothing is: 20 * sigmoid(-inf) - 10
 
 
@@ -131,8 +135,7 @@ class SegmentAnything(nn.Module):
     def encode(self, pictures: Tensor) -> PictureFeatures:
         """pictures: [B, 3, H, W] in [0, 1], any size; they are stretched to the square."""
         square = resize(pictures, (self.image_size, self.image_size))
-        mean, std = (square.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-        out = self.image_encoder((square - mean) / std)
+        out = self.image_encoder(normalise(square, IMAGENET))
         quarter, eighth, coarse = out["backbone_fpn"]
         decoder = self.sam_mask_decoder
         return PictureFeatures(coarse, out["vision_pos_enc"][-1], decoder.conv_s0(quarter), decoder.conv_s1(eighth))
@@ -198,6 +201,63 @@ class SegmentAnything(nn.Module):
                     module.freqs_cis = module.compute_cis(end_x=self.grid, end_y=self.grid)
 
 
+class HieraTrunk(nn.Module):
+    """The image trunk on its own: picture -> maps at strides 4, 8, 16, 32, as many as `stages`.
+
+    weights: a file of SAM 2.1 (its checkpoint, or a state dict with its names) whose trunk is loaded; None leaves the
+    weights random, for a checkpoint to fill.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int = 96,
+        stages: Sequence[int] = (1, 2, 7, 2),
+        window_spec: Sequence[int] = (8, 4, 14, 7),
+        global_att_blocks: Sequence[int] = (5, 7, 9),
+        background_size: Sequence[int] = (7, 7),
+        weights: str | Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = _hiera(
+            embed_dim, tuple(stages), tuple(window_spec), tuple(global_att_blocks), tuple(background_size)
+        )
+        self.channels = tuple(self.encoder.channel_list[::-1])  # finest first
+        # The window embedding is tiled over the finest map, and every stage halves it.
+        self.multiple = PATCH_STRIDE * math.lcm(window_spec[0], 2 ** (len(self.channels) - 1))
+        if weights is not None:
+            load_part(self.encoder, weights, TRUNK_PREFIX)
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """pictures: [B, 3, H, W], H and W multiples of `multiple`, normalised by ImageNet's statistics.
+
+        Returns [B, channels[i], H / 4 / 2^i, W / 4 / 2^i], finest first. Raises ValueError for another size.
+        """
+        height, width = pictures.shape[-2:]
+        if height % self.multiple or width % self.multiple:
+            raise ValueError(f"the trunk takes sizes that are multiples of {self.multiple}, got {height}x{width}")
+        return self.encoder(pictures)
+
+
+def _hiera(
+    embed_dim: int,
+    stages: tuple[int, ...],
+    window_spec: tuple[int, ...],
+    global_att_blocks: tuple[int, ...],
+    background_size: tuple[int, ...],
+) -> Hiera:
+    # It reads values while it is built, which the meta device has none of.
+    with torch.device("cpu"):
+        trunk = Hiera(
+            embed_dim=embed_dim,
+            num_heads=1,
+            stages=stages,
+            window_spec=window_spec,
+            global_att_blocks=global_att_blocks,
+            window_pos_embed_bkg_spatial_size=background_size,
+        )
+    return trunk.to(torch.get_default_device())
+
+
 def _sine(channels: int) -> PositionEmbeddingSine:
     return PositionEmbeddingSine(channels, normalize=True, scale=None, temperature=10000, warmup_cache=False)
 
@@ -210,17 +270,7 @@ def _image_encoder(
     background_size: tuple[int, ...],
     d_model: int,
 ) -> ImageEncoder:
-    # The trunk reads values while it is built, which the meta device has none of.
-    with torch.device("cpu"):
-        trunk = Hiera(
-            embed_dim=embed_dim,
-            num_heads=1,
-            stages=stages,
-            window_spec=window_spec,
-            global_att_blocks=global_att_blocks,
-            window_pos_embed_bkg_spatial_size=background_size,
-        )
-    trunk.to(torch.get_default_device())
+    trunk = _hiera(embed_dim, stages, window_spec, global_att_blocks, background_size)
     neck = FpnNeck(_sine(d_model), d_model, trunk.channel_list, fpn_top_down_levels=[2, 3], fpn_interp_model="nearest")
     return ImageEncoder(trunk, neck, scalp=1)
 

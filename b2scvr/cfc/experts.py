@@ -10,16 +10,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from b2scvr.layers.token_dictionary import TokenDictionaryBlock
+from b2scvr.ops.padding import pad_to_multiple
 
 GATES = ("embedding", "linear", "none")
 LEAK = 0.2
+MIRROR_MULTIPLE = 8  # cells; the published experts see the feature mirrored up to it
 
 
 class ResidualExpert(nn.Module):
-    """Blocks with a learned token dictionary each, layer norm, 3x3 convolution: a correction to the feature."""
+    """Blocks with a learned token dictionary each, layer norm, 3x3 convolution: a correction to the feature.
+
+    own_norm: without it, the layer norm is given to `forward`, for experts that share one.
+    """
 
     def __init__(
-        self, dim: int, blocks: int, depth: int, num_tokens: int, reduced_dim: int, mlp_ratio: float, conv_kernel: int
+        self,
+        dim: int,
+        blocks: int,
+        depth: int,
+        num_tokens: int,
+        reduced_dim: int,
+        mlp_ratio: float,
+        conv_kernel: int,
+        own_norm: bool = True,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
@@ -34,14 +47,17 @@ class ResidualExpert(nn.Module):
             )
             for _ in range(blocks)
         )
-        self.norm = nn.LayerNorm(dim)
+        self.norm = nn.LayerNorm(dim) if own_norm else None
         self.conv_after_body = nn.Conv2d(dim, dim, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, norm: nn.Module | None = None) -> Tensor:
         """[B, dim, h, w] -> the same."""
         for block in self.blocks:
             x = block(x)
-        return self.conv_after_body(self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+        norm = self.norm or norm
+        if norm is None:
+            raise ValueError("an expert without a layer norm of its own must be given one")
+        return self.conv_after_body(norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
 
 
 class ChannelAttention(nn.Module):
@@ -49,20 +65,31 @@ class ChannelAttention(nn.Module):
 
     Channels look at one another: softmax over channels of q_i * k_j / sqrt(dim), q from the condition, k and v from
     the mean of the feature. It stays inside one picture: what else is in the batch changes nothing.
+    across_pictures: the pictures of a clip look at one another instead, softmax over pictures of q_i . k_j /
+    sqrt(condition_dim): a picture's factors depend on the company that it is in. The published weights expect it.
     """
 
-    def __init__(self, dim: int, condition_dim: int) -> None:
+    def __init__(self, dim: int, condition_dim: int, across_pictures: bool = False) -> None:
         super().__init__()
+        self.across_pictures = across_pictures
+        self.condition_dim = condition_dim
         self.condition = nn.Linear(condition_dim, dim)
         self.q, self.k, self.v = (nn.Linear(dim, dim) for _ in range(3))
         self.mlp = nn.Sequential(nn.Linear(dim, dim // 2), nn.LeakyReLU(LEAK), nn.Linear(dim // 2, dim))
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """x: [B, dim, h, w]; condition: [B, condition_dim]. Returns x times its factors."""
+    def forward(self, x: Tensor, condition: Tensor, pictures: int = 1) -> Tensor:
+        """Return x times its factors.
+
+        x: [B, dim, h, w]; condition: [B, condition_dim]; pictures: in a clip, B is a multiple of it.
+        """
         mean = x.mean((2, 3))
-        query = self.q(F.leaky_relu(self.condition(condition), LEAK))
-        logits = query[:, :, None] * self.k(mean)[:, None, :] / math.sqrt(mean.shape[1])
-        attended = (logits.softmax(-1) @ self.v(mean)[:, :, None]).squeeze(-1)
+        query, key, value = self.q(F.leaky_relu(self.condition(condition), LEAK)), self.k(mean), self.v(mean)
+        if self.across_pictures:
+            q, k, v = (y.unflatten(0, (-1, pictures)) for y in (query, key, value))
+            attended = ((q @ k.mT / math.sqrt(self.condition_dim)).softmax(-1) @ v).flatten(0, 1)
+        else:
+            logits = query[:, :, None] * key[:, None, :] / math.sqrt(mean.shape[1])
+            attended = (logits.softmax(-1) @ value[:, :, None]).squeeze(-1)
         return x * torch.sigmoid(self.mlp(attended))[:, :, None, None]
 
 
@@ -70,7 +97,10 @@ class MixtureOfResidualExperts(nn.Module):
     """x + channel attention(sum over experts of gate_k * expert_k(layer norm(x))).
 
     gate: "embedding" (an MLP on the image embedding of the corrupted content), "linear" (on the feature's mean; the
-    paper's ablation) or "none" (equal weights). Defaults: the published sizes.
+    paper's ablation) or "none" (equal weights). shared_norm: the experts share their last layer norm, as published.
+    What the published weights expect and training should not: replace: no "x +" in front, the mixture takes the feature's
+    place, and experts see it mirrored up to multiples of MIRROR_MULTIPLE; across_pictures: see ChannelAttention.
+    Defaults: the published sizes.
     """
 
     def __init__(
@@ -85,6 +115,9 @@ class MixtureOfResidualExperts(nn.Module):
         reduced_dim: int = 4,
         mlp_ratio: float = 2.0,
         conv_kernel: int = 5,
+        shared_norm: bool = False,
+        replace: bool = False,
+        across_pictures: bool = False,
     ) -> None:
         super().__init__()
         if gate not in GATES:
@@ -93,9 +126,11 @@ class MixtureOfResidualExperts(nn.Module):
             raise ValueError(f"at least one expert is needed, got {num_experts}")
         self.gate_kind = gate
         self.num_experts = num_experts
+        self.replace = replace
         self.norm = nn.LayerNorm(dim)
+        self.expert_norm = nn.LayerNorm(dim) if shared_norm else None
         self.experts = nn.ModuleList(
-            ResidualExpert(dim, blocks, depth, num_tokens, reduced_dim, mlp_ratio, conv_kernel)
+            ResidualExpert(dim, blocks, depth, num_tokens, reduced_dim, mlp_ratio, conv_kernel, not shared_norm)
             for _ in range(num_experts)
         )
         if gate == "embedding":
@@ -106,13 +141,17 @@ class MixtureOfResidualExperts(nn.Module):
             self.gate: nn.Module | None = _mlp(embedding_dim, half, quarter, num_experts)
         else:
             self.gate = nn.Linear(dim, num_experts) if num_experts > 1 and gate == "linear" else None
-        self.channel_attention = ChannelAttention(dim, embedding_dim if gate == "embedding" else dim)
+        condition_dim = embedding_dim if gate == "embedding" else dim
+        self.channel_attention = ChannelAttention(dim, condition_dim, across_pictures)
 
-    def forward(self, x: Tensor, embedding: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x: [B, dim, h, w]; embedding: [B, embedding_dim], needed by the gate "embedding" only.
+    def forward(self, x: Tensor, embedding: Tensor | None, pictures: int = 1) -> tuple[Tensor, Tensor]:
+        """x: [B, dim, h, w]; embedding: [B, embedding_dim], needed by the gate "embedding" only; pictures: in a clip.
 
         Returns the feature, as x, and the gate's weights [B, experts], which sum to one.
         """
+        height, width = x.shape[-2:]
+        if self.replace:
+            x = pad_to_multiple(x, MIRROR_MULTIPLE, "mirror")
         condition = x.mean((2, 3))
         if self.gate_kind == "embedding":
             if embedding is None:
@@ -125,8 +164,9 @@ class MixtureOfResidualExperts(nn.Module):
         normed = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         mixed = torch.zeros_like(x)
         for expert, weight in zip(self.experts, weights.unbind(1), strict=True):
-            mixed = mixed + weight[:, None, None, None] * expert(normed)
-        return x + self.channel_attention(mixed, condition), weights
+            mixed = mixed + weight[:, None, None, None] * expert(normed, self.expert_norm)
+        mixed = self.channel_attention(mixed, condition, pictures)
+        return (mixed if self.replace else x + mixed)[..., :height, :width], weights
 
 
 def _mlp(*widths: int) -> nn.Sequential:

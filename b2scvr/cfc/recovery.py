@@ -140,7 +140,8 @@ class RecoveryNetwork(nn.Module):
         feature, gate_weights = self.experts(feature, self._embed(corrupted))
         features = torch.cat((features[:, :current], feature[:, None], features[:, current + 1 :]), 1)
         feature = self.propagation(features, self._flow(flow, current), target=current)
-        feature = self.transformer(feature, _others(features, current), _others(distance[..., None], current))
+        others, away = _others(features, current), _others(distance[..., None], current)
+        feature = self.transformer(feature[:, None], others, away)[:, 0]
         weights, residual = (x[..., :height, :width] for x in self.head(feature, skip))
 
         blend = (weights[:, :, None] * candidates).sum(1) + residual

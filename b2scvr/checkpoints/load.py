@@ -37,6 +37,20 @@ def load_weights(path: str | Path, networks: Mapping[str, nn.Module]) -> None:
         network.load_state_dict(parts[name], strict=True)
 
 
+def load_part(module: nn.Module, path: str | Path, prefix: str) -> None:
+    """Load into `module`, strictly, the weights at `path` whose names begin with `prefix`: a backbone out of a larger model.
+
+    The file may hold them under "model", as SAM 2.1's do. Errors as of `load_weights`.
+    """
+    weights = strip_prefix(read_weights(path), prefix)
+    problems = compare_keys(module.state_dict(), weights)
+    if problems:
+        raise WeightsMismatchError(
+            f"{path}: the weights under {prefix!r} don't fit {type(module).__name__}: {problems}"
+        )
+    module.load_state_dict(weights, strict=True)
+
+
 def save_weights(
     path: str | Path, parts: Mapping[str, Mapping[str, Tensor]], metadata: Mapping[str, str] | None = None
 ) -> None:
@@ -63,8 +77,9 @@ def save_weights(
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Return the tensors of a .safetensors file, or of a .pt/.pth file that holds nothing but tensors, on the CPU.
+    """Return the tensors of a .safetensors file, or of a .pt/.pth file that holds a state dict, on the CPU.
 
+    A training checkpoint that keeps its state dict under "model", beside other things, gives that.
     PyTorch files are read with weights_only=True: one that needs code to run is refused (ValueError).
     """
     path = Path(path)
@@ -76,6 +91,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         except SafetensorError as error:
             raise ValueError(f"{path}: not a file of weights that can be read ({error})") from error
     content = read_pickled(path)
+    if isinstance(content, dict) and isinstance(content.get("model"), dict):
+        content = content["model"]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path}: expected a state dict, names and tensors and nothing else")
     return content

@@ -145,7 +145,7 @@ class TemporalFocalBlock(nn.Module):
 
 
 class TemporalFocalTransformer(nn.Module):
-    """One picture's feature map -> the same after looking at the other pictures of its window.
+    """Feature maps of the pictures asked for -> the same after looking at one another and at the other pictures.
 
         soft split -> tokens (+ a linear embedding of how far away the picture is) -> blocks -> soft composition, + input
 
@@ -163,15 +163,22 @@ class TemporalFocalTransformer(nn.Module):
         self.blocks = nn.ModuleList(TemporalFocalBlock(dim, grid=grid, **block) for _ in range(depth))
         self.compose = SoftComposition(channels, dim, grid)
 
-    def forward(self, feature: Tensor, others: Tensor, distance: Tensor) -> Tensor:
-        """feature: [B, C, h, w]; others: [B, M, C, h, w], M may be 0; distance: [B, M, 1] pictures. Returns as feature."""
-        size = (feature.shape[-2], feature.shape[-1])
-        batch, pictures = others.shape[:2]
-        tokens = self.split(torch.cat((feature[:, None], others), 1).flatten(0, 1)).unflatten(0, (batch, pictures + 1))
-        query, context = tokens[:, :1], tokens[:, 1:]
-        if self.time is not None:
+    def forward(self, features: Tensor, others: Tensor | None = None, distance: Tensor | None = None) -> Tensor:
+        """Return `features` updated.
+
+        features: [B, Q, C, h, w], asked for; others: [B, M, C, h, w], looked at, M may be 0; distance: [B, M, 1]
+        pictures from what is asked for to the others, needed with a time embedding.
+        """
+        batch, asked = features.shape[:2]
+        size = (features.shape[-2], features.shape[-1])
+        pictures = features if others is None else torch.cat((features, others), 1)
+        tokens = self.split(pictures.flatten(0, 1)).unflatten(0, (batch, -1))
+        query, context = tokens[:, :asked], tokens[:, asked:]
+        if self.time is not None and others is not None:
+            if distance is None:
+                raise ValueError("a transformer with a time embedding needs the distance of the other pictures")
             when = torch.cat((distance, distance.abs()), -1) / DISTANCE_UNIT
             context = context + self.time(when)[:, :, None, None]
         for block in self.blocks:
-            query = block(query, context if pictures else None, size)
-        return feature + self.compose(query[:, 0], size)
+            query = block(query, context if context.shape[1] else None, size)
+        return features + self.compose(query.flatten(0, 1), size).unflatten(0, (batch, asked))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from b2scvr.ops.padding import pad_to_multiple
 from b2scvr.ops.windows import merge_windows, partition_windows, relative_position_index, shifted_window_mask
@@ -41,9 +42,20 @@ class WindowAttention(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """x + attention in (shifted) windows, then + MLP, both behind a layer norm."""
+    """x + attention in (shifted) windows, then + MLP, both behind a layer norm.
 
-    def __init__(self, dim: int, heads: int, window: tuple[int, int], shifted: bool, mlp_ratio: float = 4.0) -> None:
+    drop_path: share of pictures that skip each of the two in training (stochastic depth).
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        window: tuple[int, int],
+        shifted: bool,
+        mlp_ratio: float = 4.0,
+        drop_path: float = 0.0,
+    ) -> None:
         super().__init__()
         self.window = window
         self.shift = (window[0] // 2, window[1] // 2) if shifted else (0, 0)
@@ -52,6 +64,7 @@ class SwinBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         hidden = int(dim * mlp_ratio)
         self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        self.drop_path = StochasticDepth(drop_path, "row")
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, h, w, dim] -> the same; h and w multiples of the window."""
@@ -64,17 +77,31 @@ class SwinBlock(nn.Module):
             y = y.roll((-shift[0], -shift[1]), (1, 2))
             neighbours = shifted_window_mask(size, self.window, (shift[0], shift[1])).to(x.device)
         y = merge_windows(self.attn(partition_windows(y, self.window), neighbours), self.window, size)
-        x = x + (y.roll(shift, (1, 2)) if any(shift) else y)
-        return x + self.mlp(self.norm2(x))
+        x = x + self.drop_path(y.roll(shift, (1, 2)) if any(shift) else y)
+        return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 class ResidualSwinGroup(nn.Module):
-    """Swin blocks, every second one shifted, then a 3x3 convolution, plus the input (SwinIR's RSTB)."""
+    """Swin blocks, every second one shifted, then a 3x3 convolution, plus the input (SwinIR's RSTB).
 
-    def __init__(self, dim: int, depth: int, heads: int, window: tuple[int, int], mlp_ratio: float = 4.0) -> None:
+    drop_path: of the last block; it grows linearly from 0 at the first.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        depth: int,
+        heads: int,
+        window: tuple[int, int],
+        mlp_ratio: float = 4.0,
+        drop_path: float = 0.0,
+    ) -> None:
         super().__init__()
         self.window = window
-        self.blocks = nn.ModuleList(SwinBlock(dim, heads, window, i % 2 == 1, mlp_ratio) for i in range(depth))
+        self.blocks = nn.ModuleList(
+            SwinBlock(dim, heads, window, i % 2 == 1, mlp_ratio, drop_path * i / max(depth - 1, 1))
+            for i in range(depth)
+        )
         self.conv = nn.Conv2d(dim, dim, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:

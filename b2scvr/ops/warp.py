@@ -38,6 +38,29 @@ def downscale_flow(flow: Tensor, factor: int) -> Tensor:
     return F.avg_pool2d(flow, factor) / factor
 
 
+class ChainedFlow:
+    """Flow between pictures of a clip that are one or two apart, from the flow between neighbours.
+
+    forward: [B, N - 1, 2, H, W], picture n -> n + 1; backward: the same, n + 1 -> n; pixels of their own grid. Two
+    steps are chained: flow(i, i + 2) = f + warp(g, f), with f from i and g from i + 1 (BasicVSR++, 2022).
+    """
+
+    def __init__(self, forward: Tensor, backward: Tensor) -> None:
+        self.forward = forward
+        self.backward = backward
+
+    def __call__(self, source: int, target: int) -> Tensor:
+        """Return the flow [B, 2, H, W] from picture `source` to picture `target`; ValueError for more than two steps."""
+        step = 1 if target > source else -1
+        if not 1 <= abs(target - source) <= 2:
+            raise ValueError(f"flow from picture {source} to {target} is not one or two steps")
+        flow = self._to_neighbour(source, step)
+        return flow if source + step == target else flow + warp(self._to_neighbour(source + step, step), flow)
+
+    def _to_neighbour(self, source: int, step: int) -> Tensor:
+        return self.forward[:, source] if step > 0 else self.backward[:, source - 1]
+
+
 class AnchoredMotion:
     """Flow between any two pictures of a window, from the motion of one of them into all.
 

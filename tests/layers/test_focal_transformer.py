@@ -89,7 +89,7 @@ def test_composition_has_the_size_asked_for():
 @pytest.mark.parametrize("others", [0, 1, 3])
 def test_any_number_of_other_pictures(others):
     transformer = Transformer(3, dim=8, depth=2, **SMALL, ffn_channels=2)
-    feature, context = torch.randn(2, 3, 11, 14), torch.randn(2, others, 3, 11, 14)
+    feature, context = torch.randn(2, 1, 3, 11, 14), torch.randn(2, others, 3, 11, 14)
     distance = torch.arange(1.0, others + 1)[:, None].expand(2, others, 1)
     out = transformer(feature, context, distance)
     assert out.shape == feature.shape
@@ -98,7 +98,7 @@ def test_any_number_of_other_pictures(others):
 
 def test_distance_counts_and_every_parameter_learns():
     transformer = Transformer(3, dim=8, depth=2, **SMALL, ffn_channels=2)
-    feature, context = torch.randn(1, 3, 11, 14), torch.randn(1, 2, 3, 11, 14)
+    feature, context = torch.randn(1, 1, 3, 11, 14), torch.randn(1, 2, 3, 11, 14)
     near, far = torch.full((1, 2, 1), 1.0), torch.full((1, 2, 1), 9.0)
     out = transformer(feature, context, near)
     assert (out - transformer(feature, context, far)).abs().max() > 1e-6
