@@ -19,6 +19,7 @@ from b2scvr.types import (
     AccessUnitStatus,
     ParsedClip,
     PictureType,
+    PredictionMode,
     SpliceError,
 )
 
@@ -93,6 +94,8 @@ def _name_sources(clip: ParsedClip, missing_modes: int) -> None:
     vectors = bool(clip.mv_past_valid.any() or clip.mv_future_valid.any())
     derived = "derived from the vectors"
     told = "libavcodec's debug=mb_type"
+    if not vectors and missing_modes == len(clip):
+        derived, clip.mode[:] = "none", PredictionMode.UNKNOWN
     some = f"{told}; {missing_modes} of {len(clip)} pictures {derived}"
     clip.sources = {
         "frames": f"libavcodec's {clip.codec} decoder, one thread",
@@ -104,7 +107,7 @@ def _name_sources(clip: ParsedClip, missing_modes: int) -> None:
         "status": "debug=er, bits left unread, references" if h264 else "the decoder's corrupt flag, references",
         "nal_units": "slice headers (H.264 7.3.3)" if h264 else "none",
     }
-    if missing_modes:
+    if missing_modes and vectors:
         clip.notes += (
             f"{missing_modes} pictures without macroblock modes from the decoder: derived from their vectors",
         )
