@@ -8,7 +8,10 @@ from b2scvr.layers.token_dictionary import TokenDictionaryBlock
 
 
 class PromptingNeck(nn.Module):
-    """x + conv(norm(blocks(norm(x)))), every block starting from the same prompt tokens. Defaults: published sizes."""
+    """x + conv(norm(blocks(norm(x)))), every block starting from the same prompt tokens. Defaults: published sizes.
+
+    fused=False rounds as the published network does, see layers.token_dictionary.CategoryAttention.
+    """
 
     def __init__(
         self,
@@ -22,6 +25,7 @@ class PromptingNeck(nn.Module):
         num_heads: int = 2,
         window: int | None = 8,
         category_size: int | None = 128,
+        fused: bool = True,
     ) -> None:
         super().__init__()
         self.norm_in = nn.LayerNorm(dim)
@@ -37,6 +41,7 @@ class PromptingNeck(nn.Module):
                 window,
                 category_size,
                 learned_dictionary=False,
+                fused=fused,
             )
             for _ in range(blocks)
         )

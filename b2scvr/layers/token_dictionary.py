@@ -61,10 +61,15 @@ class TokenRefinement(nn.Module):
 
 
 class CategoryAttention(nn.Module):
-    """Self-attention among positions that chose the same token, wherever they are (the paper's AC-MSA)."""
+    """Self-attention among positions that chose the same token, wherever they are (the paper's AC-MSA).
 
-    def __init__(self, dim: int, num_heads: int, category_size: int) -> None:
+    fused=False computes it step by step and rounds as the published network does: where two tokens are all but equally
+    similar, rounding in an earlier layer decides which group a position joins.
+    """
+
+    def __init__(self, dim: int, num_heads: int, category_size: int, fused: bool = True) -> None:
         super().__init__()
+        self.fused = fused
         self.num_heads = num_heads
         self.category_size = category_size
         self.logit_scale = nn.Parameter(torch.full((1, 1), INITIAL_CATEGORY_SCALE))
@@ -82,7 +87,10 @@ class CategoryAttention(nn.Module):
         heads = ordered.reshape(-1, group, 3, self.num_heads, width // (3 * self.num_heads)).permute(2, 0, 3, 1, 4)
         query, key, value = heads.unbind(0)
         sharpness = self.logit_scale.clamp(max=MAX_CATEGORY_SCALE).exp()
-        out = F.scaled_dot_product_attention(query * sharpness, key, value, scale=1.0)
+        if self.fused:
+            out = F.scaled_dot_product_attention(query * sharpness, key, value, scale=1.0)
+        else:
+            out = (query @ key.transpose(-2, -1) * sharpness).softmax(-1) @ value
         out = out.transpose(1, 2).reshape(batch, -1, width // 3)[:, :length]
         back = torch.zeros_like(out).scatter(1, order.expand(-1, -1, width // 3), out)
         return self.proj(back)
@@ -160,13 +168,14 @@ class TokenDictionaryLayer(nn.Module):
         category_size: int | None,
         shifted: bool,
         refine: bool,
+        fused: bool = True,
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim)
         self.attn_atd = TokenDictionaryAttention(dim, num_tokens, reduced_dim)
         self.wqkv = nn.Linear(dim, 3 * dim) if window or category_size else None
         self.attn_win = ShiftedWindowAttention(dim, num_heads, window, shifted) if window else None
-        self.attn_aca = CategoryAttention(dim, num_heads, category_size) if category_size else None
+        self.attn_aca = CategoryAttention(dim, num_heads, category_size, fused) if category_size else None
         self.norm2 = nn.LayerNorm(dim)
         self.convffn = ConvFeedForward(dim, int(dim * mlp_ratio), conv_kernel)
         self.refinement = TokenRefinement(num_tokens) if refine else None
@@ -195,7 +204,8 @@ class TokenDictionaryBlock(nn.Module):
                ▲   tokens ▲ refined
 
     `window` and `category_size` (positions in a group) add self-attention in windows and among positions of one
-    category; None leaves it out, as in the experts of B2SCVR. Raises ValueError for sizes that do not fit together.
+    category; None leaves it out, as in the experts of B2SCVR. fused: see `CategoryAttention`. Raises ValueError for sizes
+    that do not fit together.
     """
 
     def __init__(
@@ -210,6 +220,7 @@ class TokenDictionaryBlock(nn.Module):
         window: int | None = None,
         category_size: int | None = None,
         learned_dictionary: bool = False,
+        fused: bool = True,
     ) -> None:
         super().__init__()
         if depth < 1 or num_tokens < 1:
@@ -235,6 +246,7 @@ class TokenDictionaryBlock(nn.Module):
                 shifted=i % 2 == 1,
                 # Refined tokens of the last layer would be read by nobody.
                 refine=i < depth - 1,
+                fused=fused,
             )
             for i in range(depth)
         )

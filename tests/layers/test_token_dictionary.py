@@ -64,6 +64,14 @@ def test_category_attention_mixes_inside_a_category_only():
     assert torch.allclose(out[0, 3], value[0, [1, 3]].mean(0))
 
 
+def test_category_attention_in_steps_is_the_fused_one():
+    torch.manual_seed(0)
+    fused, steps = CategoryAttention(8, 2, 5), CategoryAttention(8, 2, 5, fused=False)
+    steps.load_state_dict(fused.state_dict())
+    qkv, similarity = torch.randn(2, 13, 24), torch.rand(2, 13, 4)
+    assert torch.allclose(fused(qkv, similarity), steps(qkv, similarity), atol=1e-5)
+
+
 def test_window_attention_stays_in_its_window():
     attention = ShiftedWindowAttention(4, 2, window=4, shifted=False)
     qkv = torch.randn(1, 64, 12)
