@@ -18,13 +18,15 @@ def trace_damage(clip: ParsedClip) -> None:
 
     Where the picture that a vector means is unknown, the soft trace follows the nearest reference picture in the vector's
     direction, and the yes-or-no question (dependent?) asks all that the decoder may still hold. A vector into a picture
-    that the stream does not hold carries full damage. Without any vectors, every picture up to the next key picture counts
+    that the stream does not hold carries full damage, and so does every picture before the first intra picture of a stream
+    that lost its start. Without any vectors, every picture up to the next key picture counts
     as dependent.
     """
     t, rows, columns = clip.mode.shape
     grid = clip.mv_past_valid.shape[1:]
     missing = (clip.past_reference == MISSING_REFERENCE).any() or (clip.future_reference == MISSING_REFERENCE).any()
-    if not missing and (clip.status == AccessUnitStatus.INTACT).all():
+    rootless = _before_first_intra(clip)
+    if not missing and not rootless.any() and (clip.status == AccessUnitStatus.INTACT).all():
         return
     soft = np.zeros((t, *grid), np.float32)
     reach = np.zeros((t, *grid), bool)
@@ -38,6 +40,8 @@ def trace_damage(clip: ParsedClip) -> None:
             own = np.repeat(np.repeat(clip.concealed[index], 2, axis=0), 2, axis=1)[: grid[0], : grid[1]]
             soft[index] = np.maximum(own, soft[index])
             reach[index] = True
+        elif rootless[index]:
+            soft[index], reach[index], clip.status[index] = 1, True, AccessUnitStatus.DEPENDENT
         else:
             reach[index] = _reached(clip, index, reach, held) if has_vectors else _follows(clip, index, reach, held)
             if reach[index].any():
@@ -46,6 +50,15 @@ def trace_damage(clip: ParsedClip) -> None:
             held = [*held, index][-MOST_HELD:]
     pad = ((0, 0), (0, 2 * rows - grid[0]), (0, 2 * columns - grid[1]))
     clip.damage_trace[:] = np.pad(soft, pad, mode="edge").reshape(t, rows, 2, columns, 2).mean(axis=(2, 4))
+
+
+def _before_first_intra(clip: ParsedClip) -> np.ndarray:
+    """Which pictures are predicted although the stream holds nothing yet to predict from (it lost its start), bool [T]."""
+    order = np.argsort(clip.decode_index, kind="stable")
+    intra = np.cumsum(clip.picture_type[order] == PictureType.I) > 0
+    out = np.zeros(len(order), bool)
+    out[order] = ~intra & np.isin(clip.picture_type[order], (PictureType.P, PictureType.B))
+    return out
 
 
 def _follows(clip: ParsedClip, index: int, reach: np.ndarray, held: list[int]) -> bool:

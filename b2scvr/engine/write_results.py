@@ -8,10 +8,10 @@ from typing import Any
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.demux import ELEMENTARY
+from b2scvr.bitstream.remux import RemuxError, remux
 from b2scvr.engine.inputs import Job
 from b2scvr.types import AccessUnitStatus, RecoveredClip
-from b2scvr.write import Report, remux, write_masks, write_pictures, write_report, write_video
-from b2scvr.write.video import RemuxError
+from b2scvr.write import Report, write_masks, write_pictures, write_report, write_video
 
 STREAM_NAME = "repaired.h264"
 
@@ -30,7 +30,7 @@ def write_results(
         write_pictures(folder / "frames", recovered.frames)
         write_video(folder / "recovered.mp4", recovered.frames, coded.clip.fps)
         try:
-            write_stream(folder, job.source, recovered)
+            notes += write_stream(folder, job.source, recovered, coded.clip.codec)
         except RemuxError as error:
             notes.append(
                 f"the repaired stream could not be put back into its container ({error}); it is in {STREAM_NAME}"
@@ -39,22 +39,23 @@ def write_results(
     write_report(folder / "report.html", _report(job, coded, recovered, measured, pictures, size, tuple(notes)))
 
 
-def write_stream(folder: Path, source: Path, recovered: RecoveredClip) -> None:
+def write_stream(folder: Path, source: Path, recovered: RecoveredClip, codec: str) -> tuple[str, ...]:
     """Write the repaired stream, and a copy in the source's container if it had one; an untouched source as it is.
 
-    Raises RemuxError when the container does not take it.
+    Returns notes on what the copy lacks. Raises RemuxError when the container does not take it.
     """
     suffix = source.suffix.lower()
     contained = suffix not in ELEMENTARY and suffix != ""
     if recovered.mode == "untouched":
         name = STREAM_NAME if ELEMENTARY.get(suffix) == "h264" else f"repaired{suffix}"
         shutil.copyfile(source, folder / name)
-        if contained and recovered.repaired:
+        if contained and recovered.repaired and codec == "h264":
             (folder / STREAM_NAME).write_bytes(recovered.repaired)
     elif recovered.repaired is not None:
         (folder / STREAM_NAME).write_bytes(recovered.repaired)
         if contained:
-            remux(recovered.repaired, source, folder / f"repaired{suffix}")
+            return remux(recovered.repaired, source, folder / f"repaired{suffix}")
+    return ()
 
 
 def _report(

@@ -3,14 +3,13 @@
 from b2scvr.write.overlay import overlay_mask
 from b2scvr.write.png import read_masks, read_pictures, write_masks, write_pictures
 from b2scvr.write.report import Report, write_report
-from b2scvr.write.video import remux, write_video
+from b2scvr.write.video import write_video
 
 __all__ = [
     "Report",
     "overlay_mask",
     "read_masks",
     "read_pictures",
-    "remux",
     "write_masks",
     "write_pictures",
     "write_report",

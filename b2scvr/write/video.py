@@ -1,8 +1,7 @@
-"""Recovered pictures as a video file, and a repaired stream back into its container."""
+"""Recovered pictures as a video file."""
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Iterable
 from fractions import Fraction
@@ -10,17 +9,12 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.stream import Stream
 from av.video.reformatter import Colorspace
 
 CRF = 16  # near transparent: the frames themselves are beside it
 _MAX_DENOMINATOR = 1001  # enough for the NTSC rates n * 1000 / 1001
 _SMPTE170M = 6  # matrix of BT.601 (H.264 table E-5)
 _LIMITED_RANGE = 1
-
-
-class RemuxError(Exception):
-    """A repaired stream that its container does not take; the message says why."""
 
 
 def write_video(path: Path, pictures: np.ndarray | Iterable[np.ndarray], fps: float, crf: int = CRF) -> None:
@@ -48,39 +42,3 @@ def write_video(path: Path, pictures: np.ndarray | Iterable[np.ndarray], fps: fl
             frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU601)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-
-
-def remux(repaired: bytes, original: Path, target: Path) -> None:
-    """Write `target`: the container `original` with its first video stream replaced by `repaired` (H.264, Annex B).
-
-    The pictures keep the times of the original's packets, sound is copied. Raises RemuxError when the container has no
-    packet for each picture or does not take the stream.
-    """
-    try:
-        with av.open(io.BytesIO(repaired), "r", "h264") as stream, av.open(str(original), "r") as container:
-            pictures = [packet for packet in stream.demux(video=0) if packet.size]
-            video = container.streams.video[0]
-            kept = [video, *container.streams.audio]
-            packets = [packet for packet in container.demux(kept) if packet.size]
-            slots = [packet for packet in packets if packet.stream is video]
-            if len(slots) != len(pictures):
-                raise RemuxError(f"the container has {len(slots)} packets for {len(pictures)} pictures")
-            with av.open(str(target), "w") as output:
-                places: dict[int, Stream] = {video.index: output.add_stream_from_template(stream.streams.video[0])}
-                for sound in container.streams.audio:
-                    places[sound.index] = output.add_stream_from_template(sound)
-                following = iter(pictures)
-                for packet in packets:
-                    place = places[packet.stream.index]
-                    if packet.stream is video:
-                        packet = _timed_like(next(following), packet)
-                    packet.stream = place
-                    output.mux(packet)
-    except (av.error.FFmpegError, ValueError) as error:
-        raise RemuxError(str(error)) from error
-
-
-def _timed_like(picture: av.Packet, slot: av.Packet) -> av.Packet:
-    picture.time_base, picture.pts, picture.dts = slot.time_base, slot.pts, slot.dts
-    picture.duration = slot.duration or 0
-    return picture
