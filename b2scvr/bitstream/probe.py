@@ -24,6 +24,7 @@ import numpy as np
 
 from b2scvr.bitstream.bits import BitReader, BitWriter
 from b2scvr.bitstream.concealment import concealed_count
+from b2scvr.bitstream.logs import printing_at
 from b2scvr.bitstream.nal import START_CODE, NalType, NalUnit, escape, scan, unescape
 from b2scvr.bitstream.packet import padded_packet
 from b2scvr.bitstream.reference_lists import SliceReferences
@@ -61,25 +62,25 @@ def probe(units: list[bytes], references: list[list[SliceReferences]]) -> list[A
     sets = ParameterSets()
     answers = [Answer() for _ in units]
     decoder = _open_decoder()
-    av.logging.set_level(av.logging.INFO)  # errors are counted at this level
-    for index in range(len(units) + 1):
-        packet = None
-        if index < len(units):
-            sets.update(units[index])
-            asked, answers[index].expected = _rewrite(units[index], references[index], sets)
-            packet = padded_packet(asked, index)
-        with av.logging.Capture() as logs:
-            try:
-                frames = decoder.decode(packet)
-            except av.error.MemoryError:
-                raise
-            except av.error.FFmpegError:
-                frames = []  # no picture, no answer
-        if packet is not None:
-            answers[index].missing = concealed_count([message for _, _, message in logs])
-        for frame in frames:
-            if frame.pts is not None and len(frame.planes) == PLANES:
-                answers[frame.pts].cells = _cell_means(frame)
+    with printing_at(av.logging.INFO):  # errors are counted at this level
+        for index in range(len(units) + 1):
+            packet = None
+            if index < len(units):
+                sets.update(units[index])
+                asked, answers[index].expected = _rewrite(units[index], references[index], sets)
+                packet = padded_packet(asked, index)
+            with av.logging.Capture() as logs:
+                try:
+                    frames = decoder.decode(packet)
+                except av.error.MemoryError:
+                    raise
+                except av.error.FFmpegError:
+                    frames = []  # no picture, no answer
+            if packet is not None:
+                answers[index].missing = concealed_count([message for _, _, message in logs])
+            for frame in frames:
+                if frame.pts is not None and len(frame.planes) == PLANES:
+                    answers[frame.pts].cells = _cell_means(frame)
     return answers
 
 

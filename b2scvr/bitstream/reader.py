@@ -13,6 +13,7 @@ from b2scvr.bitstream.assembly import CodedClip, assemble
 from b2scvr.bitstream.decoding import Decoder
 from b2scvr.bitstream.demux import ELEMENTARY, demux, no_picture_reason
 from b2scvr.bitstream.guard import run_guarded
+from b2scvr.bitstream.logs import printing_at
 from b2scvr.bitstream.probe import probe
 from b2scvr.bitstream.reference_lists import slice_references
 from b2scvr.bitstream.references import add_references
@@ -79,17 +80,16 @@ def _require_file(path: Path) -> None:
 
 
 def _parse(source: Path | bytes, codec_format: str | None, digest: str, name: str) -> CodedClip:
-    av.logging.set_level(av.logging.DEBUG)  # the evidence is printed at this level; all is captured, nothing is shown
-    av.logging.set_skip_repeated(False)
-    coded = demux(source, codec_format, name)
+    with printing_at(av.logging.DEBUG):  # all is captured, nothing is shown
+        coded = demux(source, codec_format, name)
     units = coded.units
     is_h264 = coded.codec == "h264"
     references = slice_references(units) if is_h264 else []
     answers = probe(units, references) if is_h264 else []
-    av.logging.set_level(av.logging.DEBUG)
     unread = {index for index, answer in enumerate(answers) if answer.unread}
     try:
-        decoding = Decoder(coded.decoder, coded.extradata, len(units), unread).decode_all(units, coded.lead_ins)
+        with printing_at(av.logging.DEBUG):
+            decoding = Decoder(coded.decoder, coded.extradata, len(units), unread).decode_all(units, coded.lead_ins)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     if not decoding.pictures:

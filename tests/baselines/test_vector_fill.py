@@ -33,7 +33,19 @@ def test_what_was_concealed_is_damaged(around):
     assert damage.mask.shape == (40, 56) and damage.mask[2 * MB_SIZE :, MB_SIZE:].all() and not damage.mask[:32].any()
 
 
-def test_without_concealment_the_trace_says(around):
+def test_damage_that_the_decoder_did_not_notice_is_the_end_of_a_slice_that_differs_from_the_fill(around):
+    around.candidates[:] = 100
+    around.slice_start[0, 0] = around.slice_start[1, 2] = True
+    around.candidates[0, 16:32, 48:] = 180  # macroblock 7, the second of the second slice, and all behind it
+    around.candidates[0, 32:] = 180
+    damage = ConcealedMacroblocks().detect(around)
+    assert np.flatnonzero(damage.macroblocks).tolist() == [7, 8, 9, 10, 11]
+    around.candidates[0] = 103
+    assert not ConcealedMacroblocks().detect(around).macroblocks.any()
+
+
+def test_in_dependents_the_trace_says(around):
+    around.broken = False
     around.damage_trace[0, 0], around.damage_trace[1, 1] = 0.7, 0.3
     damage = ConcealedMacroblocks(trace_threshold=0.5).detect(around)
     assert damage.macroblocks[0, 0] == 1 and damage.macroblocks.sum() == 1
