@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from b2scvr.types import SpliceError
 
 _MAX_UE_ZEROS = 32  # longest prefix of an Exp-Golomb code that H.264 allows
@@ -51,6 +53,9 @@ class BitReader:
         """Whether anything stands before the rbsp_trailing_bits (7.2)."""
         rest = self._value & (1 << self._length - self.position) - 1
         return rest & (rest - 1) != 0  # more than the one rbsp_stop_one_bit is set
+
+
+Reader = Callable[[bytes], BitReader]  # what parsers open an RBSP with: a subclass can tell where each number stands
 
 
 class BitWriter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from b2scvr.bitstream.bits import BitReader
+from b2scvr.bitstream.bits import BitReader, Reader
 from b2scvr.bitstream.nal import NalType, scan, unescape
 from b2scvr.types import MB_SIZE, SpliceError
 
@@ -47,6 +47,12 @@ class Sps:
     matrix_coefficients: int = 2  # table E-5; 2 = unspecified
     full_range: bool = False
     height_bit: int = 0  # where pic_height_in_map_units_minus1 stands in the RBSP
+    mb_adaptive_frame_field: bool = False  # frames are coded in pairs of macroblocks, each a frame or a field pair (MBAFF)
+
+    @property
+    def chroma_scale(self) -> tuple[int, int]:
+        """SubHeightC and SubWidthC (table 6-1): luma samples for one of chroma, down and across."""
+        return 2 if self.chroma_format_idc == 1 else 1, 2 if self.chroma_format_idc in (1, 2) else 1
 
     @property
     def height_mbs(self) -> int:
@@ -153,9 +159,9 @@ class ParameterSets:
         return sps, pps
 
 
-def parse_sps(rbsp: bytes) -> Sps:
+def parse_sps(rbsp: bytes, reader: Reader = BitReader) -> Sps:
     """Return the sequence parameter set in an RBSP (without the NAL header byte). Raises SpliceError on garbage."""
-    bits = BitReader(rbsp)
+    bits = reader(rbsp)
     profile, constraints, level = bits.u(8), bits.u(8), bits.u(8)
     set_id = _limited(bits.ue(), 31, "seq_parameter_set_id")
     chroma, separate, depth_luma, depth_chroma = 1, False, 8, 8
@@ -181,8 +187,7 @@ def parse_sps(rbsp: bytes) -> Sps:
     width, height_bit = bits.ue() + 1, bits.position
     height, frame_mbs_only = bits.ue() + 1, bits.flag()
     _limited(width * height, _MAX_MACROBLOCKS, "PicSizeInMapUnits")
-    if not frame_mbs_only:
-        bits.flag()  # mb_adaptive_frame_field_flag
+    mbaff = not frame_mbs_only and bits.flag()
     direct_8x8 = bits.flag()
     unit_x = 2 if chroma in (1, 2) and not separate else 1  # CropUnitX and CropUnitY, equations 7-19 to 7-22
     unit_y = (2 if chroma == 1 else 1) * (1 if frame_mbs_only else 2)
@@ -193,7 +198,7 @@ def parse_sps(rbsp: bytes) -> Sps:
     sps = Sps(
         set_id, profile, constraints, level, chroma, separate, depth_luma, depth_chroma, log2_max_frame_num,
         poc_type, log2_max_poc_lsb, always_zero, non_ref, top_to_bottom, cycle, max_refs, gaps,
-        width, height, frame_mbs_only, direct_8x8, crop, matrix, full_range, height_bit,
+        width, height, frame_mbs_only, direct_8x8, crop, matrix, full_range, height_bit, mbaff,
     )  # fmt: skip
     if min(sps.size) < 1:
         raise SpliceError(
@@ -218,12 +223,12 @@ def _parse_vui(bits: BitReader) -> tuple[int, bool]:
     return matrix, full_range
 
 
-def parse_pps(rbsp: bytes, sps_by_id: dict[int, Sps]) -> Pps:
+def parse_pps(rbsp: bytes, sps_by_id: dict[int, Sps], reader: Reader = BitReader) -> Pps:
     """Return the picture parameter set in an RBSP (without the NAL header byte).
 
     Raises SpliceError on garbage, or when its sequence parameter set is not in `sps_by_id`.
     """
-    bits = BitReader(rbsp)
+    bits = reader(rbsp)
     set_id = _limited(bits.ue(), 255, "pic_parameter_set_id")
     sps_id = _limited(bits.ue(), 31, "seq_parameter_set_id")
     if sps_id not in sps_by_id:
@@ -285,7 +290,7 @@ def _skip_scaling_matrix(bits: BitReader, lists: int) -> None:
             last = following or last
 
 
-def parse_slice_header(nal: bytes, sets: ParameterSets) -> SliceHeader:
+def parse_slice_header(nal: bytes, sets: ParameterSets, reader: Reader = BitReader) -> SliceHeader:
     """Return the header of a slice; `nal` is its NAL unit from the NAL header byte on (escaped; its start will do).
 
     Raises SpliceError on garbage, or when a parameter set is missing.
@@ -296,14 +301,14 @@ def parse_slice_header(nal: bytes, sets: ParameterSets) -> SliceHeader:
     if nal_type not in (NalType.SLICE, NalType.IDR):
         raise SpliceError(f"NAL unit type {nal_type} holds no slice of a primary picture (H.264 table 7-1)")
     try:
-        return _parse_header(nal[: MAX_HEADER_BYTES // 16], sets)  # short numbers are quicker to read
+        return _parse_header(nal[: MAX_HEADER_BYTES // 16], sets, reader)  # short numbers are quicker to read
     except SpliceError:
-        return _parse_header(nal[:MAX_HEADER_BYTES], sets)
+        return _parse_header(nal[:MAX_HEADER_BYTES], sets, reader)
 
 
-def _parse_header(nal: bytes, sets: ParameterSets) -> SliceHeader:
+def _parse_header(nal: bytes, sets: ParameterSets, reader: Reader) -> SliceHeader:
     ref_idc, is_idr = nal[0] >> 5 & 3, nal[0] & 0x1F == NalType.IDR
-    bits = BitReader(unescape(nal[1:]))
+    bits = reader(unescape(nal[1:]))
     first_mb, slice_type = bits.ue(), _limited(bits.ue(), 9, "slice_type")
     pps_id = _limited(bits.ue(), 255, "pic_parameter_set_id")
     sps, pps = sets.of_slice(pps_id)
