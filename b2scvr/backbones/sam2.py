@@ -88,6 +88,7 @@ class SegmentAnything(nn.Module):
         window_spec: Sequence[int] = (8, 4, 14, 7),
         global_att_blocks: Sequence[int] = (5, 7, 9),
         background_size: Sequence[int] = (7, 7),
+        trunk_heads: int = 1,
         d_model: int = 256,
         memory_dim: int = 64,
         memory_layers: int = 4,
@@ -106,14 +107,14 @@ class SegmentAnything(nn.Module):
         self.image_size = image_size
         self.grid = image_size // STRIDE
         self.num_memories = num_memories
-        self.image_encoder = _image_encoder(
-            embed_dim, tuple(stages), tuple(window_spec), tuple(global_att_blocks), tuple(background_size), d_model
+        self.image_encoder = build_image_encoder(
+            embed_dim, stages, window_spec, global_att_blocks, background_size, d_model, trunk_heads
         )
         if num_memories:
-            self.memory_attention = _memory_attention(
+            self.memory_attention = build_memory_attention(
                 d_model, memory_dim, memory_layers, memory_hidden, self.grid, dropout
             )
-            self.memory_encoder = _memory_encoder(d_model, memory_dim, layer_scale)
+            self.memory_encoder = build_memory_encoder(d_model, memory_dim, layer_scale)
             self.maskmem_tpos_enc = nn.Parameter(torch.empty(num_memories, 1, 1, memory_dim).normal_(std=0.02))
         else:
             self.no_mem_embed = nn.Parameter(torch.empty(1, 1, d_model).normal_(std=0.02))
@@ -130,7 +131,7 @@ class SegmentAnything(nn.Module):
             iou_prediction_use_sigmoid=True,
         )
         self.sam_mask_decoder.output_hypernetworks_mlps[1:].requires_grad_(False)
-        self._settle_rotary_tables(torch.device("cpu"))
+        settle_rotary_tables(self, self.grid, torch.device("cpu"))
 
     def encode(self, pictures: Tensor) -> PictureFeatures:
         """pictures: [B, 3, H, W] in [0, 1], any size; they are stretched to the square."""
@@ -184,21 +185,8 @@ class SegmentAnything(nn.Module):
 
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
         super()._apply(fn, recurse)
-        self._settle_rotary_tables(self.sam_mask_decoder.iou_token.weight.device)
+        settle_rotary_tables(self, self.grid, self.sam_mask_decoder.iou_token.weight.device)
         return self
-
-    def _settle_rotary_tables(self, device: torch.device) -> None:
-        """Put the rotary tables, which the package keeps as plain attributes, where the weights are.
-
-        They are computed, never loaded: a model built on the meta device gets them too. The package would move them
-        during a forward pass, and a table made in inference mode cannot be trained with later.
-        """
-        if device.type == "meta":
-            return
-        with torch.device(device):
-            for module in self.modules():
-                if isinstance(module, RoPEAttention):
-                    module.freqs_cis = module.compute_cis(end_x=self.grid, end_y=self.grid)
 
 
 class HieraTrunk(nn.Module):
@@ -215,12 +203,11 @@ class HieraTrunk(nn.Module):
         window_spec: Sequence[int] = (8, 4, 14, 7),
         global_att_blocks: Sequence[int] = (5, 7, 9),
         background_size: Sequence[int] = (7, 7),
+        heads: int = 1,
         weights: str | Path | None = None,
     ) -> None:
         super().__init__()
-        self.encoder = _hiera(
-            embed_dim, tuple(stages), tuple(window_spec), tuple(global_att_blocks), tuple(background_size)
-        )
+        self.encoder = _hiera(embed_dim, stages, window_spec, global_att_blocks, background_size, heads)
         self.channels = tuple(self.encoder.channel_list[::-1])  # finest first
         # The window embedding is tiled over the finest map, and every stage halves it.
         self.multiple = PATCH_STRIDE * math.lcm(window_spec[0], 2 ** (len(self.channels) - 1))
@@ -238,22 +225,37 @@ class HieraTrunk(nn.Module):
         return self.encoder(pictures)
 
 
+def settle_rotary_tables(model: nn.Module, grid: int, device: torch.device) -> None:
+    """Put the rotary tables, which the package keeps as plain attributes, where the weights are.
+
+    They are computed, never loaded: a model built on the meta device gets them too. The package would move them during a
+    forward pass, and a table made in inference mode cannot be trained with later.
+    """
+    if device.type == "meta":
+        return
+    with torch.device(device):
+        for module in model.modules():
+            if isinstance(module, RoPEAttention):
+                module.freqs_cis = module.compute_cis(end_x=grid, end_y=grid)
+
+
 def _hiera(
     embed_dim: int,
-    stages: tuple[int, ...],
-    window_spec: tuple[int, ...],
-    global_att_blocks: tuple[int, ...],
-    background_size: tuple[int, ...],
+    stages: Sequence[int],
+    window_spec: Sequence[int],
+    global_att_blocks: Sequence[int],
+    background_size: Sequence[int],
+    heads: int,
 ) -> Hiera:
     # It reads values while it is built, which the meta device has none of.
     with torch.device("cpu"):
         trunk = Hiera(
             embed_dim=embed_dim,
-            num_heads=1,
-            stages=stages,
-            window_spec=window_spec,
-            global_att_blocks=global_att_blocks,
-            window_pos_embed_bkg_spatial_size=background_size,
+            num_heads=heads,
+            stages=tuple(stages),
+            window_spec=tuple(window_spec),
+            global_att_blocks=tuple(global_att_blocks),
+            window_pos_embed_bkg_spatial_size=tuple(background_size),
         )
     return trunk.to(torch.get_default_device())
 
@@ -262,22 +264,26 @@ def _sine(channels: int) -> PositionEmbeddingSine:
     return PositionEmbeddingSine(channels, normalize=True, scale=None, temperature=10000, warmup_cache=False)
 
 
-def _image_encoder(
+def build_image_encoder(
     embed_dim: int,
-    stages: tuple[int, ...],
-    window_spec: tuple[int, ...],
-    global_att_blocks: tuple[int, ...],
-    background_size: tuple[int, ...],
+    stages: Sequence[int],
+    window_spec: Sequence[int],
+    global_att_blocks: Sequence[int],
+    background_size: Sequence[int],
     d_model: int,
+    heads: int = 1,
 ) -> ImageEncoder:
-    trunk = _hiera(embed_dim, stages, window_spec, global_att_blocks, background_size)
+    """Return the Hiera trunk with its feature pyramid of d_model channels; heads: of the trunk's first stage."""
+    trunk = _hiera(embed_dim, stages, window_spec, global_att_blocks, background_size, heads)
     neck = FpnNeck(_sine(d_model), d_model, trunk.channel_list, fpn_top_down_levels=[2, 3], fpn_interp_model="nearest")
     return ImageEncoder(trunk, neck, scalp=1)
 
 
-def _memory_attention(
+def build_memory_attention(
     d_model: int, memory_dim: int, layers: int, hidden: int, grid: int, dropout: float
 ) -> MemoryAttention:
+    """Return attention of a d_model feature of grid x grid positions to memories of memory_dim channels."""
+
     def attention(**kwargs: object) -> RoPEAttention:
         return RoPEAttention(d_model, num_heads=1, dropout=dropout, feat_sizes=(grid, grid), **kwargs)
 
@@ -295,7 +301,8 @@ def _memory_attention(
     return MemoryAttention(d_model, pos_enc_at_input=True, layer=layer, num_layers=layers)
 
 
-def _memory_encoder(d_model: int, memory_dim: int, layer_scale: float) -> MemoryEncoder:
+def build_memory_encoder(d_model: int, memory_dim: int, layer_scale: float) -> MemoryEncoder:
+    """Return the encoder of a feature and a mask into a memory of memory_dim channels."""
     block = CXBlock(d_model, layer_scale_init_value=layer_scale)
     sampler = MaskDownSampler(d_model, kernel_size=3, stride=2, padding=1)
     return MemoryEncoder(memory_dim, sampler, Fuser(block, 2), _sine(memory_dim), in_dim=d_model)
