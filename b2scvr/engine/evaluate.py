@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.damage import branch, damage
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.reader import decode
+from b2scvr.bitstream.repair import VECTOR_FIELDS
 from b2scvr.bitstream.video import load_frames
 from b2scvr.data.workers import run_jobs
 from b2scvr.engine.infer import ClipRecoverer
@@ -68,6 +70,7 @@ class Result:
     recall: float
     seconds: float
     notes: tuple[str, ...] = ()
+    branch: str = ""  # the kind of damage
 
 
 def evaluate(
@@ -85,30 +88,50 @@ def evaluate(
     workers: processes; each works on one twin at a time with its share of the cores. One worker is this process.
     """
     twins = [(clip, seed) for clip in clips for seed in seeds]
-    found: dict[tuple[Path, int], list[Result]] = {}
-    for twin, results in _run(twins, configs, protocol, build, workers):
-        found[twin] = results
+    found: dict[tuple[str, int], list[Result]] = {}
+    for results in run_twins(evaluate_twin, twins, configs, protocol, build, workers):
+        found[results[0].clip, results[0].seed] = results
         if progress:
             progress(len(found), len(twins))
-    return [result for twin in twins for result in found[twin]]
+    return [result for clip, seed in twins for result in found[clip.stem, seed]]
 
 
-def _run(
-    twins: list[tuple[Path, int]], configs: list[str], protocol: Protocol, build: Build, workers: int
-) -> Iterator[tuple[tuple[Path, int], list[Result]]]:
-    """Yield each twin with its results, as they come."""
+def run_twins(
+    judge: Callable[[Path, int, list[str], Protocol, Any], list[Any]],
+    twins: list[tuple[Path, int]],
+    configs: list[str],
+    protocol: Protocol,
+    build: Callable[[str, Protocol], Any],
+    workers: int,
+) -> Iterator[list[Any]]:
+    """Yield what `judge` finds of each twin, as it comes: in this process, or in as many as there are workers."""
     if workers == 1:
         for clip, seed in twins:
-            yield (clip, seed), evaluate_twin(clip, seed, configs, protocol, build)
+            yield judge(clip, seed, configs, protocol, build)
         return
     threads = max(1, torch.get_num_threads() // workers)
     jobs = ((clip, seed, configs, protocol, build) for clip, seed in twins)
-    for (clip, seed, *_), future in run_jobs(evaluate_twin, jobs, workers, start=partial(_start, threads)):
-        yield (clip, seed), future.result()
+    for _, future in run_jobs(judge, jobs, workers, start=partial(_start, threads)):
+        yield future.result()
 
 
-def evaluate_twin(clip: Path, seed: int, configs: list[str], protocol: Protocol, build: Build) -> list[Result]:
-    """Return the results of concealment and of each config on the twin of `clip` damaged with `seed`.
+@dataclass(frozen=True)
+class Twin:
+    """A clip whose stream was damaged, and its truth."""
+
+    name: str
+    seed: int
+    truth: ParsedClip
+    coded: CodedClip
+
+    def damaged_slots(self) -> list[int]:
+        """Display indices of the pictures that differ at all from the truth, in decoding order."""
+        differs = damaged_pictures(self.coded.clip.frames, self.truth.frames)
+        return [int(slot) for slot in np.argsort(self.coded.clip.decode_index) if differs[slot]]
+
+
+def damaged_twin(clip: Path, seed: int, protocol: Protocol) -> Twin:
+    """Return `clip`, encoded and damaged.
 
     Raises ValueError when the damaged stream has other access units than the clean one.
     """
@@ -120,7 +143,14 @@ def evaluate_twin(clip: Path, seed: int, configs: list[str], protocol: Protocol,
     coded = decode(broken)
     if not np.array_equal(coded.clip.decode_index, truth.decode_index):
         raise ValueError(f"{clip.name}, seed {seed}: the damaged stream has other access units than the clean one")
-    judge = _Judge(clip.stem, seed, truth.frames, coded.clip)
+    return Twin(clip.stem, seed, truth, coded)
+
+
+def evaluate_twin(clip: Path, seed: int, configs: list[str], protocol: Protocol, build: Build) -> list[Result]:
+    """Return the results of concealment and of each config on the twin of `clip` damaged with `seed`."""
+    twin = damaged_twin(clip, seed, protocol)
+    coded = twin.coded
+    judge = _Judge(twin.name, seed, protocol.branch, twin.truth.frames, coded.clip)
     results = [judge.result(CONCEALMENT, coded.clip.frames, trace_masks(coded.clip), 0.0)]
     for config in configs:
         recoverer = build(config, protocol)
@@ -142,8 +172,8 @@ def trace_masks(clip: ParsedClip) -> np.ndarray:
 class _Judge:
     """Compares recoveries of one twin with its truth."""
 
-    def __init__(self, clip: str, seed: int, truth: np.ndarray, decoded: ParsedClip) -> None:
-        self.clip, self.seed, self.truth = clip, seed, truth
+    def __init__(self, clip: str, seed: int, branch: str, truth: np.ndarray, decoded: ParsedClip) -> None:
+        self.clip, self.seed, self.branch, self.truth = clip, seed, branch, truth
         self.damaged = damaged_pictures(decoded.frames, truth)
         self.broken = self.damaged & (decoded.status == AccessUnitStatus.BROKEN)
         self.masks = mask_truth(decoded.frames, truth)
@@ -167,6 +197,7 @@ class _Judge:
             recall=scores.recall,
             seconds=seconds,
             notes=notes,
+            branch=self.branch,
         )
 
 
@@ -179,8 +210,7 @@ def results_by_method(results: list[Result]) -> Iterator[tuple[str, list[Result]
 def _copy(coded: CodedClip) -> CodedClip:
     """A copy whose vectors may be changed: recovery reads them again."""
     clip = coded.clip
-    names = ("mv_past", "mv_future", "mv_past_valid", "mv_future_valid")
-    return replace(coded, clip=replace(clip, **{name: getattr(clip, name).copy() for name in names}))
+    return replace(coded, clip=replace(clip, **{name: getattr(clip, name).copy() for name in VECTOR_FIELDS}))
 
 
 def _mean(values: np.ndarray) -> float | None:

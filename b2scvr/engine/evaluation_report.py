@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 
@@ -47,13 +48,13 @@ def gain_table(results: list[Result]) -> dict[tuple[str, str], dict[str, float]]
     return {key: {name: float(np.mean(values)) for name, values in named.items()} for key, named in collected.items()}
 
 
-def as_json(results: list[Result], protocol: Protocol, clips: list[str], seeds: list[int]) -> str:
-    """Return all results with what is needed to repeat them."""
+def as_json(results: Sequence[Any], protocol: Protocol, clips: list[str], seeds: list[int]) -> str:
+    """Return all results (dataclasses) with what is needed to repeat them."""
     record = {"protocol": asdict(protocol), "clips": clips, "seeds": seeds, "commit": commit(), "versions": versions()}
     return json.dumps(record | {"results": [asdict(result) for result in results]}, indent=1)
 
 
-def as_csv(results: list[Result]) -> str:
+def as_csv(results: Sequence[Any]) -> str:
     """Return one line a result."""
     buffer = io.StringIO()
     rows = [{key: value for key, value in asdict(result).items() if key != "notes"} for result in results]

@@ -50,3 +50,18 @@ def test_errors_are_one_line_and_an_exit_code(tool, footage, arguments, code, me
     monkeypatch.chdir(footage.parent)
     assert tool.main([*arguments, "--seeds", "0"]) == code
     assert message in capsys.readouterr().err
+
+
+def test_detection_alone(tool, footage, tmp_path, capsys):
+    config = str(ROOT / "configs" / "vector_fill.py")
+    output = tmp_path / "out" / "detect.md"
+    arguments = ["--stage", "detect", "--seeds", "0", "--gop", "12", "--branch", "144096", "244096"]
+    assert tool.main([str(footage), "--configs", config, *arguments, "--output", str(output)]) == 0
+    shown = capsys.readouterr().out
+    assert "| damage trace |" in shown and "| vector_fill |" in shown and "IoU by branch" in shown
+    results = json.loads(output.with_suffix(".json").read_text())["results"]
+    assert [(r["branch"], r["method"]) for r in results] == [
+        (branch, method) for branch in ("144096", "244096") for method in ("damage trace", "vector_fill")
+    ]
+    assert all(0 <= r[name] <= 1 for r in results for name in ("iou", "precision", "recall", "boundary_f"))
+    assert all(r["change_point_error"] >= 0 for r in results)
