@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from b2scvr.bitstream.nal import NalType, NalUnit, scan, starts_picture
-from b2scvr.bitstream.syntax import MAX_HEADER_BYTES, ParameterSets, SliceHeader, parse_slice_header
+from b2scvr.bitstream.slice_header import MAX_HEADER_BYTES, SliceHeader, parse_slice_header
+from b2scvr.bitstream.syntax import ParameterSets
 from b2scvr.types import SpliceError
 
 # NAL units that come before the first slice of a picture (7.4.1.2.3): 14..18 are reserved for the same place.

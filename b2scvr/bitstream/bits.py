@@ -99,3 +99,10 @@ class BitWriter:
         if self.length % 8:
             raise ValueError(f"{self.length} bits are no whole number of bytes")
         return int(self.bit_string() or "0", 2).to_bytes(self.length // 8, "big")
+
+
+def limited(value: int, largest: int, name: str) -> int:
+    """Return `value`; SpliceError naming the syntax element when H.264 does not allow it to be so large."""
+    if value > largest:
+        raise SpliceError(f"{name} {value} is larger than H.264 allows ({largest})")
+    return value

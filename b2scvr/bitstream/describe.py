@@ -8,7 +8,8 @@ import numpy as np
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.nal import SLICE_TYPES, scan
-from b2scvr.bitstream.syntax import MAX_HEADER_BYTES, ParameterSets, Pps, Sps, parse_slice_header
+from b2scvr.bitstream.slice_header import MAX_HEADER_BYTES, parse_slice_header
+from b2scvr.bitstream.syntax import ParameterSets, Pps, Sps
 from b2scvr.types import MISSING_REFERENCE, UNKNOWN_REFERENCE, AccessUnitStatus, ParsedClip, PictureType, SpliceError
 
 _PROFILES = {  # annex A.2 and G.6, H.6 of H.264

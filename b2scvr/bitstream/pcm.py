@@ -2,163 +2,134 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from b2scvr.bitstream.bits import BitWriter
+from b2scvr.bitstream.cabac import Encoder, initial_context
+from b2scvr.bitstream.syntax import Sps
 from b2scvr.types import MB_SIZE, Planes
 
-MACROBLOCK_BYTES = 384  # 256 luma, 64 Cb and 64 Cr samples of 8 bit 4:2:0
 _I_PCM = 25  # mb_type in an I slice, table 7-11
 _MB_TYPE_CONTEXTS = ((20, -15), (2, 54), (3, 74))  # (m, n) of ctxIdx 3..5, table 9-12
-_LARGEST_MODEL = 62  # pStateIdx stays there, 9.3.4.2
+_FIELD_FLAG_CONTEXT = (0, 11)  # (m, n) of ctxIdx 70 (mb_field_decoding_flag, no field pair beside), table 9-18
+_SAMPLE_BITS = 16  # of a NumPy number that holds samples of more than 8 bits
 
-# rangeTabLPS by pStateIdx and qCodIRangeIdx, table 9-44.
-_RANGE_LPS = (
-    (128, 176, 208, 240), (128, 167, 197, 227), (128, 158, 187, 216), (123, 150, 178, 205), (116, 142, 169, 195),
-    (111, 135, 160, 185), (105, 128, 152, 175), (100, 122, 144, 166), (95, 116, 137, 158), (90, 110, 130, 150),
-    (85, 104, 123, 142), (81, 99, 117, 135), (77, 94, 111, 128), (73, 89, 105, 122), (69, 85, 100, 116),
-    (66, 80, 95, 110), (62, 76, 90, 104), (59, 72, 86, 99), (56, 69, 81, 94), (53, 65, 77, 89),
-    (51, 62, 73, 85), (48, 59, 69, 80), (46, 56, 66, 76), (43, 53, 63, 72), (41, 50, 59, 69),
-    (39, 48, 56, 65), (37, 45, 54, 62), (35, 43, 51, 59), (33, 41, 48, 56), (32, 39, 46, 53),
-    (30, 37, 43, 50), (29, 35, 41, 48), (27, 33, 39, 45), (26, 31, 37, 43), (24, 30, 35, 41),
-    (23, 28, 33, 39), (22, 27, 32, 37), (21, 26, 30, 35), (20, 24, 29, 33), (19, 23, 27, 31),
-    (18, 22, 26, 30), (17, 21, 25, 28), (16, 20, 23, 27), (15, 19, 22, 25), (14, 18, 21, 24),
-    (14, 17, 20, 23), (13, 16, 19, 22), (12, 15, 18, 21), (12, 14, 17, 20), (11, 14, 16, 19),
-    (11, 13, 15, 18), (10, 12, 15, 17), (10, 12, 14, 16), (9, 11, 13, 15), (9, 11, 12, 14),
-    (8, 10, 12, 14), (8, 9, 11, 13), (7, 9, 11, 12), (7, 9, 10, 12), (7, 8, 10, 11),
-    (6, 8, 9, 11), (6, 7, 9, 10), (6, 7, 8, 9), (2, 2, 2, 2),
-)  # fmt: skip
-
-# transIdxLPS by pStateIdx, table 9-45.
-_NEXT_LPS = (
-    0, 0, 1, 2, 2, 4, 4, 5, 6, 7, 8, 9, 9, 11, 11, 12, 13, 13, 15, 15, 16, 16, 18, 18, 19, 19, 21, 21, 22, 22, 23, 24,
-    24, 25, 26, 26, 27, 27, 28, 29, 29, 30, 30, 30, 31, 32, 32, 33, 33, 33, 34, 34, 35, 35, 35, 36, 36, 36, 37, 37, 37, 38,
-    38, 63,
-)  # fmt: skip
+_State = tuple[int, int]  # of a context: pStateIdx, valMPS
 
 
-def macroblock_samples(planes: Planes) -> np.ndarray:
-    """Return the samples in the order of pcm_sample_luma and pcm_sample_chroma, uint8 [h * w, 384], raster order.
+def macroblock_bytes(planes: Planes, sps: Sps, mbaff: bool = False) -> np.ndarray:
+    """Return the bits of pcm_sample_luma and pcm_sample_chroma of each macroblock, uint8 [h * w, bytes].
 
-    The planes must cover whole macroblocks; ValueError otherwise.
+    Macroblocks are in the order of their addresses: raster order, or pairs of them in an MBAFF frame (6.4.1). planes: a
+    frame or a field; of monochrome pictures the chroma planes are not looked at. Raises ValueError when the planes do not
+    cover whole macroblocks, are not in the chroma format of the SPS, or hold larger numbers than its bit depth.
     """
     height, width = planes.y.shape
-    if height % MB_SIZE or width % MB_SIZE:
-        raise ValueError(f"macroblock_samples: {width}x{height} is no whole number of macroblocks")
-    blocks = []
-    for plane, side in ((planes.y, MB_SIZE), (planes.u, MB_SIZE // 2), (planes.v, MB_SIZE // 2)):
-        rows, columns = height // MB_SIZE, width // MB_SIZE
-        blocks.append(plane.reshape(rows, side, columns, side).swapaxes(1, 2).reshape(rows * columns, side * side))
-    return np.concatenate(blocks, axis=1)
+    rows, columns = height // MB_SIZE, width // MB_SIZE
+    if height % MB_SIZE or width % MB_SIZE or (mbaff and rows % 2):
+        raise ValueError(f"macroblock_bytes: {width}x{height} is no whole number of macroblocks")
+    blocks = [_split(planes.y, rows, columns, (MB_SIZE, MB_SIZE), sps.bit_depth_luma)]
+    if sps.chroma_format_idc:
+        scale_y, scale_x = sps.chroma_scale
+        sides = MB_SIZE // scale_y, MB_SIZE // scale_x
+        blocks += [_split(plane, rows, columns, sides, sps.bit_depth_chroma) for plane in (planes.u, planes.v)]
+    samples = np.concatenate(blocks, axis=2)
+    if mbaff:
+        samples = samples.reshape(rows // 2, 2, columns, -1).swapaxes(1, 2)
+    return samples.reshape(rows * columns, -1)
 
 
-def cavlc_slice_data(header: BitWriter, samples: np.ndarray) -> bytes:
+def _split(plane: np.ndarray, rows: int, columns: int, sides: tuple[int, int], depth: int) -> np.ndarray:
+    """Return the bits of one plane's samples, uint8 [rows, columns, bytes of a macroblock]."""
+    if plane.shape != (rows * sides[0], columns * sides[1]):
+        expected = f"{columns * sides[1]}x{rows * sides[0]}"
+        raise ValueError(f"macroblock_bytes: a plane of {expected} samples expected, not {list(plane.shape)}")
+    if int(plane.max(initial=0)) >> depth:
+        raise ValueError(f"macroblock_bytes: a sample of {int(plane.max())} does not fit into {depth} bits")
+    blocks = plane.reshape(rows, sides[0], columns, sides[1]).swapaxes(1, 2).reshape(rows, columns, -1)
+    if depth == 8:
+        return blocks.astype(np.uint8)
+    words = blocks.astype(">u2").view(np.uint8).reshape(rows, columns, -1, _SAMPLE_BITS // 8)
+    bits = np.unpackbits(words, axis=3)[..., _SAMPLE_BITS - depth :]
+    return np.packbits(bits.reshape(rows, columns, -1), axis=2)
+
+
+def cavlc_slice_data(header: BitWriter, samples: np.ndarray, mbaff: bool = False) -> bytes:
     """Return the RBSP of a slice of I_PCM macroblocks, its trailing bits included, coded with CAVLC.
 
-    header: what was written of the slice header. samples: from `macroblock_samples`.
+    header: what was written of the slice header. samples: the slice's part of `macroblock_bytes`; of an MBAFF frame whole
+    pairs, which become frame macroblocks.
     """
-    header.ue(_I_PCM)
-    header.align("0")  # pcm_alignment_zero_bit
-    between = BitWriter()
-    between.ue(_I_PCM)  # starts on a byte: the samples before it are whole bytes
-    between.align("0")
-    prefix = np.frombuffer(between.to_bytes(), np.uint8)
-    rows = np.empty((len(samples), len(prefix) + MACROBLOCK_BYTES), np.uint8)
-    rows[:, : len(prefix)], rows[:, len(prefix) :] = prefix, samples
-    return header.to_bytes() + rows.tobytes()[len(prefix) :] + b"\x80"
+    _write_mb_type(header, mbaff)
+    codes = []
+    for opens_pair in (False, True):
+        code = BitWriter()  # starts on a byte: the samples before it are whole bytes
+        _write_mb_type(code, opens_pair)
+        codes.append(np.frombuffer(code.to_bytes(), np.uint8))
+    rows = np.empty((len(samples), len(codes[0]) + samples.shape[1]), np.uint8)
+    rows[:, : len(codes[0])], rows[:, len(codes[0]) :] = codes[0], samples
+    if mbaff:
+        rows[::2, : len(codes[1])] = codes[1]
+    return header.to_bytes() + rows.tobytes()[len(codes[0]) :] + b"\x80"
 
 
-def cabac_slice_data(header: BitWriter, samples: np.ndarray, columns: int, slice_qp: int) -> bytes:
+def _write_mb_type(bits: BitWriter, opens_pair: bool) -> None:
+    if opens_pair:
+        bits.u(0, 1)  # mb_field_decoding_flag
+    bits.ue(_I_PCM)
+    bits.align("0")  # pcm_alignment_zero_bit
+
+
+def cabac_slice_data(
+    header: BitWriter, samples: np.ndarray, columns: int, slice_qp: int, first: int = 0, mbaff: bool = False
+) -> bytes:
     """Return the RBSP of a slice of I_PCM macroblocks, its trailing bits included, coded with CABAC.
 
-    header: what was written of the slice header. samples: from `macroblock_samples`. columns: macroblocks in a row.
-    slice_qp: SliceQP_Y, which the contexts start from (9.3.1.1).
+    header: what was written of the slice header. samples: the slice's part of `macroblock_bytes`; of an MBAFF frame whole
+    pairs, which become frame macroblocks. columns: macroblocks in a row. slice_qp: SliceQP_Y, which the contexts start
+    from (9.3.1.1). first: address of the first macroblock.
     """
     header.align("1")  # cabac_alignment_one_bit
-    contexts = [_initial_context(m, n, slice_qp) for m, n in _MB_TYPE_CONTEXTS]
+    contexts = [initial_context(m, n, slice_qp) for m, n in _MB_TYPE_CONTEXTS]
+    field_flag = initial_context(*_FIELD_FLAG_CONTEXT, slice_qp)
     pieces = [header.to_bytes()]
-    data = samples.tobytes()
-    for address in range(len(samples)):
-        coder = _Encoder()
-        if address:
-            coder.terminate(0)  # end_of_slice_flag of the macroblock before
-        # ctxIdxInc of mb_type: neighbours that are there and not I_NxN (9.3.3.1.1.3); all of them are I_PCM.
-        neighbours = (address % columns > 0) + (address >= columns)
-        contexts[neighbours] = coder.decision(1, contexts[neighbours])
-        coder.terminate(1)  # bin 1 of mb_type says I_PCM; the coder is flushed (9.3.4.5)
-        pieces.append(coder.to_bytes())
-        pieces.append(data[address * MACROBLOCK_BYTES : (address + 1) * MACROBLOCK_BYTES])
-    coder = _Encoder()
+    for address, data in enumerate(samples, first):
+        # ctxIdxInc of mb_type: neighbours that are there and not I_NxN (9.3.3.1.1.3); all of the slice are I_PCM.
+        if mbaff:
+            pair, is_bottom = divmod(address, 2)
+            neighbours = _neighbours(pair, first // 2, columns, above=is_bottom)
+        else:
+            neighbours, is_bottom = _neighbours(address, first, columns), 0
+        opens_pair = mbaff and not is_bottom
+        code, contexts[neighbours], flag = _mb_type_code(
+            address > first and not is_bottom, contexts[neighbours], field_flag if opens_pair else None
+        )
+        field_flag = flag or field_flag
+        pieces += [code, data.tobytes()]
+    coder = Encoder()
     coder.terminate(1)  # end_of_slice_flag; the last bit of the flush is rbsp_stop_one_bit
     pieces.append(coder.to_bytes())
     return b"".join(pieces)
 
 
-def _initial_context(m: int, n: int, slice_qp: int) -> tuple[int, int]:
-    """Return pStateIdx and valMPS of a context at the start of a slice (9.3.1.1)."""
-    state = min(max((m * min(max(slice_qp, 0), 51) >> 4) + n, 1), 126)
-    return (63 - state, 0) if state <= 63 else (state - 64, 1)
+def _neighbours(place: int, first: int, columns: int, above: int = 0) -> int:
+    """How many of the left and the upper neighbour belong to the slice; above: 1 when the upper one is known to."""
+    return (place % columns > 0 and place > first) + (above or place - columns >= first)
 
 
-class _Encoder:
-    """Arithmetic encoder (9.3.4), from its initialisation to its flush."""
+@functools.lru_cache(maxsize=512)
+def _mb_type_code(goes_on: bool, context: _State, field_flag: _State | None) -> tuple[bytes, _State, _State | None]:
+    """Return what stands before the samples of a macroblock, and its contexts afterwards.
 
-    def __init__(self) -> None:
-        self._low, self._range = 0, 510
-        self._first, self._outstanding = True, 0
-        self._bits = BitWriter()
-
-    def decision(self, value: int, context: tuple[int, int]) -> tuple[int, int]:
-        """Code one bin with a context; return the context afterwards (9.3.4.2)."""
-        state, most_probable = context
-        smaller = _RANGE_LPS[state][self._range >> 6 & 3]
-        self._range -= smaller
-        if value == most_probable:
-            context = (min(state + 1, _LARGEST_MODEL), most_probable)
-        else:
-            self._low += self._range
-            self._range = smaller
-            context = (_NEXT_LPS[state], 1 - most_probable if state == 0 else most_probable)
-        self._renormalise()
-        return context
-
-    def terminate(self, value: int) -> None:
-        """Code one bin before a possible end of the arithmetic code; 1 flushes it (9.3.4.5)."""
-        self._range -= 2
-        if value:
-            self._low += self._range
-            self._range = 2
-            self._renormalise()
-            self._put(self._low >> 9 & 1)
-            self._bits.u(self._low >> 7 & 3 | 1, 2)
-        else:
-            self._renormalise()
-
-    def to_bytes(self) -> bytes:
-        """Return what was coded, filled up with zero bits (pcm_alignment_zero_bit or rbsp_alignment_zero_bit)."""
-        self._bits.align("0")
-        return self._bits.to_bytes()
-
-    def _renormalise(self) -> None:
-        """RenormE, figure 9-9."""
-        while self._range < 256:
-            if self._low < 256:
-                self._put(0)
-            elif self._low >= 512:
-                self._low -= 512
-                self._put(1)
-            else:
-                self._low -= 256
-                self._outstanding += 1
-            self._range <<= 1
-            self._low <<= 1
-
-    def _put(self, bit: int) -> None:
-        """PutBit, figure 9-10."""
-        if self._first:
-            self._first = False
-        else:
-            self._bits.bits(str(bit))
-        if self._outstanding:
-            self._bits.bits(str(1 - bit) * self._outstanding)
-            self._outstanding = 0
+    goes_on: an end_of_slice_flag of 0 is coded first. field_flag: context of mb_field_decoding_flag, None where none is sent.
+    """
+    coder = Encoder()
+    if goes_on:
+        coder.terminate(0)
+    if field_flag is not None:
+        field_flag = coder.decision(0, field_flag)
+    context = coder.decision(1, context)
+    coder.terminate(1)  # bin 1 of mb_type says I_PCM; the coder is flushed (9.3.4.5)
+    return coder.to_bytes(), context, field_flag

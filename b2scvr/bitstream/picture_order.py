@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from b2scvr.bitstream.nal import NalUnit
-from b2scvr.bitstream.syntax import ParameterSets, SliceHeader, Sps
+from b2scvr.bitstream.slice_header import SliceHeader
+from b2scvr.bitstream.syntax import ParameterSets, Sps
 
 
 class PocCounter:

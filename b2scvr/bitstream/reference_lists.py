@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from b2scvr.bitstream.nal import NalUnit, scan
 from b2scvr.bitstream.picture_order import PocCounter
-from b2scvr.bitstream.syntax import MAX_HEADER_BYTES, ParameterSets, SliceHeader, Sps, parse_slice_header
+from b2scvr.bitstream.slice_header import MAX_HEADER_BYTES, SliceHeader, parse_slice_header
+from b2scvr.bitstream.syntax import ParameterSets, Sps
 from b2scvr.types import MISSING_REFERENCE, SpliceError
 
 _B = 1  # slice_type modulo 5, table 7-6

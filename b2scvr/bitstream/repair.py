@@ -8,8 +8,9 @@ import numpy as np
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.nal import scan
+from b2scvr.bitstream.slice_header import parse_slice_header
 from b2scvr.bitstream.splice import check_spliceable, splice_picture
-from b2scvr.bitstream.syntax import ParameterSets, parse_slice_header
+from b2scvr.bitstream.syntax import ParameterSets
 from b2scvr.types import AccessUnitStatus, ParsedClip, Planes, SpliceError
 
 B_SLICE, SLICE_KINDS = 1, 5  # slice_type modulo 5, H.264 table 7-6

@@ -14,8 +14,9 @@ import numpy as np
 
 from b2scvr.bitstream.bits import BitWriter
 from b2scvr.bitstream.nal import PARTITION_TYPES, START_CODE, NalType, NalUnit, escape, scan
-from b2scvr.bitstream.pcm import cabac_slice_data, cavlc_slice_data, macroblock_samples
-from b2scvr.bitstream.syntax import MAX_HEADER_BYTES, ParameterSets, Pps, SliceHeader, Sps, parse_slice_header
+from b2scvr.bitstream.pcm import cabac_slice_data, cavlc_slice_data, macroblock_bytes
+from b2scvr.bitstream.slice_header import MAX_HEADER_BYTES, SliceHeader, parse_slice_header
+from b2scvr.bitstream.syntax import ParameterSets, Pps, Sps
 from b2scvr.types import MB_SIZE, Planes, SpliceError
 
 _I_SLICES_ONLY = 7  # slice_type: an I slice, as all slices of the picture (table 7-6)
@@ -86,7 +87,7 @@ def _first_header(access_unit: bytes, slices: list[NalUnit], sets: ParameterSets
 
 
 def _slice_rbsp(header: SliceHeader, sps: Sps, pps: Pps, planes: Planes) -> bytes:
-    samples = macroblock_samples(planes)
+    samples = macroblock_bytes(planes, sps)
     bits = BitWriter()
     _write_header(bits, header, sps, pps)
     if pps.cabac:

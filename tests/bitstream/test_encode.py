@@ -10,7 +10,8 @@ import pytest
 from b2scvr.bitstream.encode import encode_h264, encode_video
 from b2scvr.bitstream.nal import NalType, scan
 from b2scvr.bitstream.reader import decode
-from b2scvr.bitstream.syntax import ParameterSets, parse_slice_header
+from b2scvr.bitstream.slice_header import parse_slice_header
+from b2scvr.bitstream.syntax import ParameterSets
 from b2scvr.types import InputError
 
 

@@ -9,10 +9,11 @@ from b2scvr.bitstream.bits import BitWriter
 from b2scvr.bitstream.damage import CutModel, damage
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.nal import NalType, scan
-from b2scvr.bitstream.pcm import cabac_slice_data, cavlc_slice_data, macroblock_samples
+from b2scvr.bitstream.pcm import cabac_slice_data, cavlc_slice_data, macroblock_bytes
 from b2scvr.bitstream.reader import decode
+from b2scvr.bitstream.slice_header import parse_slice_header
 from b2scvr.bitstream.splice import check_spliceable, splice_picture
-from b2scvr.bitstream.syntax import ParameterSets, parse_slice_header
+from b2scvr.bitstream.syntax import ParameterSets
 from b2scvr.types import PictureType, Planes, SpliceError
 
 CODINGS = {
@@ -175,15 +176,16 @@ def test_cabac_known_answer():
     assert data[-2:] == b"\xfe\x80"  # a fresh coder, terminated: low 508 and the stop bit
 
 
-def test_macroblock_order():
+def test_macroblock_order(first_picture):
+    sps = first_picture[1].sps[0]
     planes = Planes(*(np.arange(h * w).reshape(h, w).astype(np.uint8) for h, w in ((32, 32), (16, 16), (16, 16))))
-    samples = macroblock_samples(planes)
+    samples = macroblock_bytes(planes, sps)
     assert samples.shape == (4, 384)
     assert np.array_equal(samples[1, :256].reshape(16, 16), planes.y[:16, 16:])
     assert np.array_equal(samples[2, 256:320].reshape(8, 8), planes.u[8:, :8])
     assert np.array_equal(samples[3, 320:].reshape(8, 8), planes.v[8:, 8:])
     with pytest.raises(ValueError, match="whole number"):
-        macroblock_samples(Planes(planes.y[:30], planes.u, planes.v))
+        macroblock_bytes(Planes(planes.y[:30], planes.u, planes.v), sps)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.nal import START_CODE, NalUnit, escape, scan
 from b2scvr.bitstream.picture_order import PocCounter
 from b2scvr.bitstream.reader import decode
-from b2scvr.bitstream.syntax import ParameterSets, parse_pps, parse_slice_header, parse_sps
+from b2scvr.bitstream.slice_header import parse_slice_header
+from b2scvr.bitstream.syntax import ParameterSets, parse_pps, parse_sps
 from b2scvr.types import SpliceError
 
 
