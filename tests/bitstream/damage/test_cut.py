@@ -6,7 +6,8 @@ import pytest
 from b2scvr.bitstream.damage import BRANCHES, CutModel, branch, damage
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.nal import START_CODE, scan, unescape
-from b2scvr.bitstream.syntax import ParameterSets, parse_slice_header
+from b2scvr.bitstream.slice_header import parse_slice_header
+from b2scvr.bitstream.syntax import ParameterSets
 
 
 def _made_up(bodies, key=()):
@@ -48,10 +49,7 @@ def test_a_short_slice_loses_half_of_what_follows_its_header():
     assert cut.length == room // 2 and cut.offset >= 4 + 32
 
 
-def test_legacy_nibbles_and_branches():
-    stream = _made_up([bytes(range(1, 256)) * 20])
-    legacy = damage(stream, CutModel(length=4096, legacy_nibbles=True))
-    assert legacy == damage(stream, CutModel(length=2048)) == damage(stream, branch("144096"))
+def test_branches():
     assert branch("184096", seed=7) == CutModel(1, 16, 0.8, 2048, 7)
     for name, model in BRANCHES.items():
         assert name == f"{model.slices_per_gop}{model.position * 10:.0f}{2 * model.length}"
