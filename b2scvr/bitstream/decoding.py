@@ -33,7 +33,7 @@ from b2scvr.bitstream.syntax import ParameterSets
 from b2scvr.types import MB_SIZE, InputError, PictureType, Planes
 
 DECODER_OPTIONS = {
-    "flags": "+output_corrupt",
+    "flags": "+output_corrupt+unaligned",  # cropping to the sample, not to what is quick
     "flags2": "+export_mvs+showall",
     "export_side_data": "venc_params",
     "debug": "mb_type+er",
