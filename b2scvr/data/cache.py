@@ -1,7 +1,7 @@
 """The folder of training samples: made once by worker processes, resumable at any time, read by `PairDataset`.
 
 CACHE/settings.json   what the samples were made with; another run must ask for the same
-CACHE/jobs/*.json     one per clip and round, written when all of its samples are there
+CACHE/jobs/*.json     one per job (a clip and round), written when all of its samples are there
 CACHE/samples/*.npy   see data.sample
 CACHE/index.json      all samples of the finished jobs
 """
@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from b2scvr.bitstream.video import list_videos
 from b2scvr.data.pairs import clip_variant, make_samples
-from b2scvr.data.sample import SAMPLE_VERSION, save_sample
-from b2scvr.data.workers import run_jobs
+from b2scvr.data.sample import SAMPLE_VERSION, TrainingSample, save_sample
+from b2scvr.data.workers import WorkerLostError, run_jobs
 from b2scvr.types import InputError
 
 Progress = Callable[[int, int, int], None]  # jobs done, jobs in all, samples so far
@@ -45,51 +46,105 @@ class SampleEntry:
     height: int
 
 
+class SampleJob(Protocol):
+    """What a worker makes at a time: the samples of one clip, in one round. Is sent to it by pickle."""
+
+    @property
+    def name(self) -> str:
+        """Stem of its files; no two jobs of a cache have the same."""
+
+    @property
+    def clip(self) -> str:
+        """The clip, for the index."""
+
+    @property
+    def round(self) -> int:
+        """Which of several treatments of the clip, for the index."""
+
+    def samples(self, settings: CacheSettings) -> Iterator[TrainingSample]:
+        """Yield the samples; the same settings give the same ones."""
+
+    def described(self, settings: CacheSettings) -> dict[str, object]:
+        """Return what was drawn for them, ready for JSON."""
+
+
+@dataclass(frozen=True)
+class CleanClipJob:
+    """One treatment of a clean clip (data.pairs)."""
+
+    path: Path
+    round: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.path.stem}_r{self.round:03d}"
+
+    @property
+    def clip(self) -> str:
+        return self.path.name
+
+    def samples(self, settings: CacheSettings) -> Iterator[TrainingSample]:
+        return make_samples(self.path, settings.seed, self.round, settings.dependents)
+
+    def described(self, settings: CacheSettings) -> dict[str, object]:
+        return {"variant": asdict(clip_variant(self.path, settings.seed, self.round))}
+
+
+def clean_clip_jobs(footage: Path, rounds: int) -> list[CleanClipJob]:
+    """Return the jobs of `rounds` treatments of every clip under `footage`; InputError when there is none."""
+    clips = list_videos(footage)
+    return [CleanClipJob(clip, number) for number in range(rounds) for clip in clips]
+
+
 def build_cache(
-    footage: Path,
+    jobs: Sequence[SampleJob],
     cache: Path,
-    rounds: int,
     settings: CacheSettings,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> list[SampleEntry]:
-    """Make `rounds` treatments of every clip under `footage` into the folder `cache` and return the index.
+    """Make the samples of `jobs` into the folder `cache` and return the index.
 
     Finished jobs of an earlier run are kept; nothing is ever half-written, so the build can be killed and started again.
-    Raises InputError for a folder without videos, ValueError when the cache was made with other settings.
+    Raises InputError, when all others are done, for jobs whose clip cannot be used; ValueError when the cache was made
+    with other settings.
     """
-    clips = list_videos(footage)
     for folder in (cache / "jobs", cache / "samples"):
         folder.mkdir(parents=True, exist_ok=True)
     _agree_on_settings(cache, settings)
-    jobs = [(clip, number) for number in range(rounds) for clip in clips]
-    missing = [job for job in jobs if not _job_file(cache, *job).is_file()]
+    missing = [job for job in jobs if not _job_file(cache, job).is_file()]
     done = len(jobs) - len(missing)
     samples = len(write_index(cache))
+    failures = []
     if progress:
         progress(done, len(jobs), samples)
-    for _, future in run_jobs(run_job, ((clip, cache, number, settings) for clip, number in missing), workers):
-        samples += future.result()
+    for (job, *_), future in run_jobs(run_job, ((job, cache, settings) for job in missing), workers):
+        try:
+            samples += future.result()
+        except InputError as error:
+            failures.append(str(error))
+        except WorkerLostError as error:
+            failures.append(f"{job.clip}: {error}")
         done += 1
         if progress:
             progress(done, len(jobs), samples)
-    return write_index(cache)
+    entries = write_index(cache)
+    if failures:
+        raise InputError("\n".join(sorted(failures)))
+    return entries
 
 
-def run_job(clip: Path, cache: Path, round_index: int, settings: CacheSettings) -> int:
-    """Make the samples of one treatment of one clip; return how many. The job's file is written last."""
+def run_job(job: SampleJob, cache: Path, settings: CacheSettings) -> int:
+    """Make the samples of one job; return how many. The job's file is written last. Raises InputError for a bad clip."""
     entries = []
-    for sample in make_samples(clip, settings.seed, round_index, settings.dependents):
+    for sample in job.samples(settings):
         around = sample.surroundings
-        name = f"samples/{clip.stem}_r{round_index:03d}_{around.index:05d}.npy"
+        name = f"samples/{job.name}_{around.index:05d}.npy"
         save_sample(cache / name, sample)
         height, width = sample.mask.shape
-        entries.append(SampleEntry(name, clip.name, round_index, around.index, around.broken, width, height))
-    record = {
-        "variant": asdict(clip_variant(clip, settings.seed, round_index)),
-        "samples": [asdict(entry) for entry in entries],
-    }
-    write_json(_job_file(cache, clip, round_index), record)
+        entries.append(SampleEntry(name, job.clip, job.round, around.index, around.broken, width, height))
+    record = job.described(settings) | {"samples": [asdict(entry) for entry in entries]}
+    write_json(_job_file(cache, job), record)
     return len(entries)
 
 
@@ -136,5 +191,5 @@ def _agree_on_settings(cache: Path, settings: CacheSettings) -> None:
         raise ValueError(f"{cache} was made with {found}, asked for is {asdict(settings)}: choose another folder")
 
 
-def _job_file(cache: Path, clip: Path, round_index: int) -> Path:
-    return cache / "jobs" / f"{clip.stem}_r{round_index:03d}.json"
+def _job_file(cache: Path, job: SampleJob) -> Path:
+    return cache / "jobs" / f"{job.name}.json"

@@ -83,8 +83,12 @@ def make_pair(frames: np.ndarray, cut: CutModel, crf: float, options: dict[str, 
 
 def make_sample(pair: CodedPair, index: int) -> TrainingSample:
     """Return the sample of the damaged picture at display index `index`."""
-    around = surroundings(pair.damaged.clip, index)
-    target = pair.clean.clip.frames[index]
+    return sample_with_target(pair.damaged.clip, index, pair.clean.clip.frames[index])
+
+
+def sample_with_target(damaged: ParsedClip, index: int, target: np.ndarray) -> TrainingSample:
+    """Return the sample of the picture at display index `index` whose true picture is `target`, uint8 [H, W, 3]."""
+    around = surroundings(damaged, index)
     return TrainingSample(
         around, target, damage_mask(around.decoded, target), wrong_macroblocks(around.decoded, target)
     )

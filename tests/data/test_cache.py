@@ -6,7 +6,16 @@ import pytest
 
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.data import cache as cache_module
-from b2scvr.data.cache import CacheSettings, build_cache, read_index, run_job, write_index, write_json
+from b2scvr.data.cache import (
+    CacheSettings,
+    CleanClipJob,
+    build_cache,
+    clean_clip_jobs,
+    read_index,
+    run_job,
+    write_index,
+    write_json,
+)
 from b2scvr.data.sample import load_sample
 from b2scvr.types import InputError
 
@@ -23,7 +32,9 @@ def footage(tmp_path_factory, pictures):
 def built(tmp_path_factory, footage):
     folder = tmp_path_factory.mktemp("cache")
     seen = []
-    entries = build_cache(footage, folder, 1, CacheSettings(), workers=1, progress=lambda *state: seen.append(state))
+    entries = build_cache(
+        clean_clip_jobs(footage, 1), folder, CacheSettings(), workers=1, progress=lambda *state: seen.append(state)
+    )
     return folder, entries, seen
 
 
@@ -47,7 +58,7 @@ def test_finished_jobs_are_not_done_again(built, footage, monkeypatch):
         return iter(())
 
     monkeypatch.setattr(cache_module, "run_jobs", no_jobs)
-    assert build_cache(footage, folder, 1, CacheSettings()) == entries
+    assert build_cache(clean_clip_jobs(footage, 1), folder, CacheSettings()) == entries
 
 
 def test_a_job_killed_before_its_record_is_done_again(tmp_path, footage, monkeypatch):
@@ -59,22 +70,22 @@ def test_a_job_killed_before_its_record_is_done_again(tmp_path, footage, monkeyp
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(cache_module, "write_json", kill)
-        run_job(footage / "a.h264", tmp_path, 0, CacheSettings())
+        run_job(CleanClipJob(footage / "a.h264", 0), tmp_path, CacheSettings())
     assert write_index(tmp_path) == []
     with pytest.raises(InputError, match="index is empty"):
         read_index(tmp_path)
-    count = run_job(footage / "a.h264", tmp_path, 0, CacheSettings())
+    count = run_job(CleanClipJob(footage / "a.h264", 0), tmp_path, CacheSettings())
     assert len(write_index(tmp_path)) == count > 0
 
 
 def test_other_settings_need_another_folder(built, footage):
     with pytest.raises(ValueError, match="choose another folder"):
-        build_cache(footage, built[0], 1, CacheSettings(seed=1))
+        build_cache(clean_clip_jobs(footage, 1), built[0], CacheSettings(seed=1))
 
 
 def test_missing_footage_and_missing_cache_say_what_to_do(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
-        build_cache(tmp_path / "absent", tmp_path / "cache", 1, CacheSettings())
+        clean_clip_jobs(tmp_path / "absent", 1)
     with pytest.raises(InputError, match=r"tools/make_pairs\.py"):
         read_index(tmp_path)
     write_json(tmp_path / "index.json", {"version": 0, "samples": []})
@@ -89,3 +100,12 @@ def test_json_is_whole_or_as_before(tmp_path):
         write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_clip_that_cannot_be_used_is_told_when_the_others_are_done(tmp_path, footage):
+    (tmp_path / "footage").mkdir()
+    (tmp_path / "footage" / "text.mp4").write_text("no video")
+    jobs = [*clean_clip_jobs(tmp_path / "footage", 1), *clean_clip_jobs(footage, 1)]
+    with pytest.raises(InputError, match=r"text\.mp4"):
+        build_cache(jobs, tmp_path / "cache", CacheSettings(), workers=1)
+    assert {entry.clip for entry in read_index(tmp_path / "cache")} == {"a.h264", "b.h264"}
