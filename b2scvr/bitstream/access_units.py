@@ -69,16 +69,8 @@ def _starts(current: _Current, header: SliceHeader | None, data: bytes, nal: Nal
         return False
     if before.field_pic and header.field_pic and before.bottom_field != header.bottom_field:
         return current.fields > 1 or before.frame_num != header.frame_num or header.is_idr
-    return _identity(before) != _identity(header)
+    return before.picture != header.picture
 
 
 def _same_field(before: SliceHeader | None, header: SliceHeader) -> bool:
     return before is not None and before.bottom_field == header.bottom_field
-
-
-def _identity(header: SliceHeader) -> tuple[object, ...]:
-    """What slices of one picture have in common (7.4.1.2.4)."""
-    return (
-        header.frame_num, header.pps_id, header.field_pic, header.bottom_field, header.nal_ref_idc == 0, header.is_idr,
-        header.idr_pic_id, header.poc_lsb, header.delta_poc_bottom, header.delta_poc,
-    )  # fmt: skip

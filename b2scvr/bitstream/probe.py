@@ -28,6 +28,7 @@ from b2scvr.bitstream.logs import printing_at
 from b2scvr.bitstream.nal import START_CODE, NalType, NalUnit, escape, scan, unescape
 from b2scvr.bitstream.packet import padded_packet
 from b2scvr.bitstream.reference_lists import SliceReferences
+from b2scvr.bitstream.slice_header import replace_header
 from b2scvr.bitstream.syntax import ParameterSets, parse_pps, parse_sps
 from b2scvr.types import MV_BLOCK, SpliceError
 
@@ -173,11 +174,7 @@ def _ask_slice(
     bits.bits(words[: header.weight_table[0]])
     bits.bits(_weights(entries, has_chroma=sps.chroma_format_idc != 0 and not sps.separate_colour_planes))
     bits.bits(words[header.weight_table[1] : header.header_bits])
-    if pps.cabac:
-        bits.align("1")  # cabac_alignment_one_bit
-        return bits.to_bytes() + rbsp[header_bytes:], missing
-    bits.bits(words[header.header_bits :])
-    return _joined(bits, rbsp[header_bytes:]), missing
+    return replace_header(rbsp, header.header_bits, bits.bit_string(), pps.cabac), missing
 
 
 @functools.lru_cache(maxsize=256)
@@ -194,15 +191,6 @@ def _weights(lists: Lists, has_chroma: bool) -> str:
                     bits.se(0)
                     bits.se(offset)
     return bits.bit_string()
-
-
-def _joined(bits: BitWriter, data: bytes) -> bytes:
-    """Return the bits followed by `data`, whose trailing zeros give way to another alignment (7.3.2.11)."""
-    head = bits.bit_string()
-    length = len(head) + 8 * len(data)
-    value = int(head, 2) << 8 * len(data) | int.from_bytes(data, "big")
-    padding = -length % 8
-    return (value << padding).to_bytes((length + padding) // 8, "big").rstrip(b"\x00")
 
 
 def _cell_means(frame: av.VideoFrame) -> np.ndarray:

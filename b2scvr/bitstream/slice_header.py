@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from b2scvr.bitstream.bits import BitReader, Reader, limited
-from b2scvr.bitstream.nal import NalType, unescape
+from b2scvr.bitstream.bits import BitReader, BitWriter, Reader, limited
+from b2scvr.bitstream.nal import START_CODE, NalType, escape, unescape
 from b2scvr.bitstream.syntax import ParameterSets, Pps, Sps
 from b2scvr.types import SpliceError
 
@@ -52,6 +52,14 @@ class SliceHeader:
     def kind(self) -> int:
         """slice_type modulo 5: 0 P, 1 B, 2 I, 3 SP, 4 SI (table 7-6)."""
         return self.slice_type % 5
+
+    @property
+    def picture(self) -> tuple[object, ...]:
+        """What all slices of one picture have in common (7.4.1.2.4)."""
+        return (
+            self.frame_num, self.pps_id, self.field_pic, self.bottom_field, self.nal_ref_idc == 0, self.is_idr,
+            self.idr_pic_id, self.poc_lsb, self.delta_poc_bottom, self.delta_poc,
+        )  # fmt: skip
 
 
 def parse_slice_header(nal: bytes, sets: ParameterSets, reader: Reader = BitReader) -> SliceHeader:
@@ -167,3 +175,81 @@ def _parse_marking(bits: BitReader, is_idr: bool) -> tuple[bool, tuple[tuple[int
         while operation := limited(bits.ue(), 6, "memory_management_control_operation"):
             operations.append((operation, *(bits.ue() for _ in range({3: 2, 5: 0}.get(operation, 1)))))
     return False, tuple(operations)
+
+
+def write_slice_header(bits: BitWriter, header: SliceHeader, sps: Sps, pps: Pps) -> None:
+    """Write the header of an I or P slice: what `parse_slice_header` reads. Deblocking offsets are 0.
+
+    Raises ValueError for a slice with a table of weights, whose contents a SliceHeader does not hold.
+    """
+    if header.kind not in (_P, _I) or (header.kind == _P and pps.weighted_pred):
+        raise ValueError(
+            f"write_slice_header: slice_type {header.slice_type} with weights or of another kind than I and P"
+        )
+    bits.ue(header.first_mb)
+    bits.ue(header.slice_type)
+    bits.ue(header.pps_id)
+    bits.u(header.frame_num, sps.log2_max_frame_num)
+    if not sps.frame_mbs_only:
+        bits.u(header.field_pic, 1)
+        if header.field_pic:
+            bits.u(header.bottom_field, 1)
+    if header.is_idr:
+        bits.ue(header.idr_pic_id)
+    _write_poc(bits, header, sps, pps)
+    if pps.redundant_pic_cnt_present:
+        bits.ue(header.redundant_pic_cnt)
+    for count, modifications in zip(header.num_ref_idx_active, header.list_modifications, strict=True):
+        bits.u(1, 1)  # num_ref_idx_active_override_flag
+        bits.ue(count - 1)
+        bits.u(bool(modifications), 1)
+        for numbers in [*modifications, (3,)] if modifications else []:
+            for number in numbers:
+                bits.ue(number)
+    bits.bits(header.marking)
+    if pps.cabac and header.kind != _I:
+        bits.ue(0)  # cabac_init_idc
+    bits.se(header.slice_qp_delta)
+    if pps.deblocking_filter_control_present:
+        bits.ue(header.disable_deblocking_filter_idc)
+        if header.disable_deblocking_filter_idc != 1:
+            bits.se(0)
+            bits.se(0)
+
+
+def _write_poc(bits: BitWriter, header: SliceHeader, sps: Sps, pps: Pps) -> None:
+    both_fields = pps.bottom_field_pic_order_in_frame_present and not header.field_pic
+    if sps.poc_type == 0:
+        bits.u(header.poc_lsb, sps.log2_max_poc_lsb)
+        if both_fields:
+            bits.se(header.delta_poc_bottom)
+    elif sps.poc_type == 1 and not sps.delta_pic_order_always_zero:
+        bits.se(header.delta_poc[0])
+        if both_fields:
+            bits.se(header.delta_poc[1])
+
+
+def slice_nal(header: SliceHeader, rbsp: bytes) -> bytes:
+    """Return the NAL unit of a slice with its start code; rbsp: header and slice data, with their trailing bits."""
+    kind = NalType.IDR if header.is_idr else NalType.SLICE
+    return START_CODE + bytes([header.nal_ref_idc << 5 | kind]) + escape(rbsp)
+
+
+def replace_header(rbsp: bytes, old_bits: int, new: str, cabac: bool) -> bytes:
+    """Return the RBSP of a slice with other bits in the place of the first `old_bits`, which are its header's.
+
+    The slice data mean the same: with CABAC whole bytes of them go on behind alignment bits (7.3.4), with CAVLC bit by bit.
+    """
+    whole = -(-old_bits // 8)
+    data = rbsp[whole:]
+    bits = BitWriter()
+    bits.bits(new)
+    if cabac:
+        bits.align("1")  # cabac_alignment_one_bit
+        return bits.to_bytes() + data
+    bits.bits(f"{int.from_bytes(rbsp[:whole], 'big'):0{8 * whole}b}"[old_bits:])
+    length = bits.length + 8 * len(data)
+    value = int(bits.bit_string() or "0", 2) << 8 * len(data) | int.from_bytes(data, "big")
+    padding = -length % 8
+    moved = (value << padding).to_bytes((length + padding) // 8, "big")
+    return moved.rstrip(b"\x00")  # the trailing zeros of the old alignment (7.3.2.11)
