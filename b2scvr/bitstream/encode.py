@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from b2scvr.types import InputError
 
@@ -102,9 +103,10 @@ def _frame_rate(container: av.container.InputContainer, stream: av.VideoStream) 
 def _decoded(
     container: av.container.InputContainer, stream: av.VideoStream, size: tuple[int, int] | None
 ) -> Iterator[np.ndarray]:
+    scale, convert = VideoReformatter(), VideoReformatter()  # kept: a new one sets up tables and threads for each picture
     for frame in container.decode(stream):
-        scaled = frame if size is None else frame.reformat(width=size[0], height=size[1])
-        yield scaled.to_ndarray(format="rgb24")
+        scaled = frame if size is None else scale.reformat(frame, width=size[0], height=size[1], threads=1)
+        yield convert.reformat(scaled, format="rgb24", threads=1).to_ndarray()
 
 
 def _encoder_options(crf: float, gop: int, options: dict[str, str] | None) -> dict[str, str]:
