@@ -103,7 +103,7 @@ def _frame_rate(container: av.container.InputContainer, stream: av.VideoStream) 
 def _decoded(
     container: av.container.InputContainer, stream: av.VideoStream, size: tuple[int, int] | None
 ) -> Iterator[np.ndarray]:
-    scale, convert = VideoReformatter(), VideoReformatter()  # kept: a new one sets up tables and threads for each picture
+    scale, convert = VideoReformatter(), VideoReformatter()  # kept: a new one sets up its tables for each picture
     for frame in container.decode(stream):
         scaled = frame if size is None else scale.reformat(frame, width=size[0], height=size[1], threads=1)
         yield convert.reformat(scaled, format="rgb24", threads=1).to_ndarray()
