@@ -101,7 +101,9 @@ def _open_decoder() -> av.VideoCodecContext:
     assert isinstance(decoder, av.VideoCodecContext)
     decoder.thread_type, decoder.thread_count = "SLICE", 1
     # Deblocking would blur the offsets, guessed vectors for the missing row are of no use.
-    decoder.options = {"flags": "+output_corrupt", "flags2": "+showall", "skip_loop_filter": "all", "ec": "deblock"}
+    # Vectors count from the corner of what is coded, cropped or not.
+    decoder.options = {"flags": "+output_corrupt", "flags2": "+showall", "apply_cropping": "0"}
+    decoder.options |= {"skip_loop_filter": "all", "ec": "deblock"}
     return decoder
 
 

@@ -44,7 +44,7 @@ def decode_guarded(data: bytes) -> CodedClip:
     return run_guarded(decode, data, "stream in memory")
 
 
-def decode(data: bytes, codec_format: str = "h264") -> CodedClip:
+def decode(data: bytes, codec_format: str | None = "h264") -> CodedClip:
     """Decode an elementary stream held in memory, in this process: for streams of our own making.
 
     Raises InputError when there is nothing to decode.
