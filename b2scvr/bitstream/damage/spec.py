@@ -61,10 +61,11 @@ def _read(spec: str | Mapping[str, object]) -> tuple[str, dict[str, object]]:
             raise ValueError(f"{spec!r}: {wrong[0]!r} has no value: write {wrong[0]}=VALUE")
         return name.strip(), {key.strip(): value.strip() for key, _, value in pairs}
     content = json.loads(spec) if isinstance(spec, str) else spec  # JSONDecodeError is a ValueError
-    parameters = content.get("parameters", {}) if isinstance(content, Mapping) else None
-    if not isinstance(parameters, Mapping) or not isinstance(content["model"], str):
+    stated = content if isinstance(content, Mapping) else {}
+    model, parameters = stated.get("model"), stated.get("parameters", {})
+    if not isinstance(model, str) or not isinstance(parameters, Mapping):
         raise ValueError('a model in JSON is {"model": NAME, "parameters": {KEY: VALUE}}')
-    return content["model"], {key: value for key, value in parameters.items() if value is not None}
+    return model, {key: value for key, value in parameters.items() if value is not None}
 
 
 def _build(name: str, silent: Mapping[str, object], given: dict[str, object]) -> DamageModel:
