@@ -1,8 +1,11 @@
 """The published generator's arithmetic, digit by digit, on streams small enough to count by hand."""
 
+import math
+
 import pytest
 
 from b2scvr.bitstream.damage import CutModel, damage
+from b2scvr.bitstream.nal import NalType, scan
 
 _GOP_1 = bytes.fromhex("00000167 42  000001 65 88 112233445566778899aabbccdd")  # slice: digits 10 to 46
 _GOP_2 = bytes.fromhex("00000167 42  000001 65 88 a1b2c3d4e5f697")  # slice: digits 56 to 80
@@ -65,3 +68,23 @@ def test_first_and_last_position(position, offset):
 def test_slices_outside_of_a_gop_are_not_drawn():
     stream = bytes.fromhex("000001 41 9a 1122334455667788")
     assert _cut(stream, 0.4, 4) == (stream, [])
+
+
+@pytest.mark.parametrize("digits", [40, 200, 600])
+@pytest.mark.parametrize("position", [0.2, 0.43, 0.8])
+def test_a_real_stream_is_cut_as_its_text_would_be(digits, position, clean_stream):
+    """Every slice is drawn, so the draw does not matter: the same in string operations, the last cut first."""
+    units = scan(clean_stream)
+    places = [2 * (nal.payload - 3) for nal in units] + [2 * len(clean_stream)]
+    slices = [(x, y, nal) for x, y, nal in zip(places, places[1:], units, strict=False) if nal.is_slice]
+    second = next(n for n, (_, _, nal) in enumerate(slices) if n and nal.type == NalType.IDR)
+    starts = []
+    for number, (x, y, _) in enumerate(slices):
+        if number < second and y - x <= digits:
+            x, y = next((x, y) for x, y, _ in slices if y - x > digits)
+        starts.append(math.floor(x + 7 + (y - x - 7 - digits) * position))
+    text = clean_stream.hex()
+    for start in sorted(starts, reverse=True):
+        text = text[:start] + text[start + digits :]
+    damaged, _ = _cut(clean_stream, position, digits, slices=len(slices))
+    assert damaged.hex() == text[: len(text) // 2 * 2]  # a cut past the end may leave half a byte
