@@ -26,7 +26,7 @@ HIGHEST_FOR_LEVEL_5 = 1  # data, losses, metrics, write know no model
 DOORS = {  # package: the only files that may import it
     "av": {"bitstream", "write/video.py"},
     "accelerate": {"engine/runtime.py"},
-    "sam2": {"backbones/sam2.py"},
+    "sam2": {"backbones/sam2.py", "backbones/sam2_video.py"},
     "timm": {"backbones/dinov2.py", "backbones/timm.py"},
     "open_clip": {"backbones/clip.py"},
     "mmengine": {"config.py", "registry.py"},

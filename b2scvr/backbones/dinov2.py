@@ -1,0 +1,107 @@
+"""DINOv2 (Oquab et al., 2023) out of the `timm` package, which is imported here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from b2scvr.checkpoints.known import KNOWN, require_weights
+from b2scvr.checkpoints.load import WeightsMismatchError, compare_keys, read_weights
+from b2scvr.ops.resize import resize
+
+PATCH_PX = 14
+TRAINED_GRID = 37  # patches on a side of the square that the published weights were trained at
+INTERPOLATE_OFFSET = 0.1  # added to the patches on a side before positions are stretched, as the published code does
+VARIANTS = {"vits14": "small", "vitb14": "base", "vitl14": "large"}  # the published names -> timm's
+NOT_READ = "mask_token"  # in published files, of their training only
+
+
+class DINOv2(nn.Module):
+    """Pictures -> patch tokens after the last layer norm, without the class token.
+
+    variant: "vits14", "vitb14" or "vitl14", without registers; published: positions are stretched to other grids as the
+    published code does, bicubic with its offset and without averaging; else by timm, bicubic with averaging.
+    """
+
+    def __init__(self, variant: str = "vits14", published: bool = False) -> None:
+        # The package takes seconds to import, which only networks with this backbone should wait for.
+        import timm
+
+        super().__init__()
+        if variant not in VARIANTS:
+            raise ValueError(f"DINOv2 variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
+        self.variant = variant
+        self.published = published
+        self.vit: Any = timm.create_model(
+            f"vit_{VARIANTS[variant]}_patch14_dinov2", pretrained=False, num_classes=0, dynamic_img_size=True
+        )
+        self.dim: int = self.vit.embed_dim
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """pictures: [B, 3, 14 h, 14 w], normalised. Returns tokens [B, h * w, dim] in raster order."""
+        patches = self.vit.patch_embed(pictures)  # [B, h, w, dim]
+        grid = (patches.shape[1], patches.shape[2])
+        tokens = torch.cat((self.vit.cls_token.expand(len(patches), -1, -1), patches.flatten(1, 2)), 1)
+        tokens = tokens + self.positions(grid).to(tokens.dtype)
+        for block in self.vit.blocks:
+            tokens = block(tokens)
+        return self.vit.norm(tokens)[:, 1:]
+
+    def positions(self, grid: tuple[int, int]) -> Tensor:
+        """Return the position embeddings for a grid of (rows, columns) patches, [1, 1 + rows * columns, dim]."""
+        own = self.vit.pos_embed
+        if grid == (TRAINED_GRID, TRAINED_GRID):
+            return own
+        square = own[:, 1:].float().reshape(1, TRAINED_GRID, TRAINED_GRID, -1).permute(0, 3, 1, 2)
+        if self.published:
+            scale = [(side + INTERPOLATE_OFFSET) / TRAINED_GRID for side in grid]
+            stretched = F.interpolate(square, scale_factor=scale, mode="bicubic")
+        else:
+            stretched = F.interpolate(square, grid, mode="bicubic", antialias=True)
+        return torch.cat((own[:, :1], stretched.flatten(2).transpose(1, 2).to(own.dtype)), 1)
+
+    def load_pretrained(self) -> None:
+        """Load the published weights where they are found; MissingWeightsError says which file is wanted, and from where."""
+        path = require_weights(KNOWN[f"dinov2_{self.variant}"])
+        weights = {name: value for name, value in read_weights(path).items() if name != NOT_READ}
+        problems = compare_keys(self.vit.state_dict(), weights)
+        if problems:
+            raise WeightsMismatchError(f"{path}: not the weights of DINOv2 {self.variant}: {problems}")
+        self.vit.load_state_dict(weights, strict=True)
+
+
+class FieldEmbedder(nn.Module):
+    """Maps of any number of channels, seen by DINOv2: one patch a cell, a learned mix of the channels as its colours.
+
+    The backbone is frozen, and stays in evaluation mode; what is learned is the mix. grid: (rows, columns) of the tokens,
+    averaged from the patches of that part of the map, so that every token has its place.
+    """
+
+    def __init__(
+        self, in_channels: int, grid: Sequence[int] = (8, 14), variant: str = "vits14", pretrained: bool = True
+    ) -> None:
+        super().__init__()
+        self.grid = (grid[0], grid[1])
+        self.mix = nn.Conv2d(in_channels, 3, 1)
+        self.backbone = DINOv2(variant).requires_grad_(False)
+        self.dim = self.backbone.dim
+        if pretrained:
+            self.backbone.load_pretrained()
+
+    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """maps: [B, in_channels, h, w]. Returns tokens [B, rows * columns, dim] and their mean [B, dim]."""
+        rows, columns = maps.shape[-2:]
+        colours = resize(self.mix(maps), (rows * PATCH_PX, columns * PATCH_PX))
+        patches = self.backbone(colours).transpose(1, 2).reshape(len(maps), self.dim, rows, columns)
+        tokens = F.adaptive_avg_pool2d(patches, self.grid).flatten(2).transpose(1, 2)
+        return tokens, tokens.mean(1)
+
+    def train(self, mode: bool = True) -> FieldEmbedder:
+        """Set training mode; the frozen backbone stays as it is used."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
