@@ -33,12 +33,15 @@ def remux(repaired: bytes, original: Path, target: Path) -> tuple[str, ...]:
     new file lacks. Raises RemuxError when the container has no packet for each picture or does not take the stream;
     nothing is left at `target` then.
     """
+    units, _ = split_access_units(repaired)
     partial = target.with_name(f".partial.{target.name}")  # the suffix names the container
     try:
         with av.logging.Capture(), av.open(str(original), "r", options=OPTIONS) as container:
-            changes = _changes(repaired, container)
+            changes = _changes(units, container)
         with av.logging.Capture(), av.open(str(original), "r", options=OPTIONS) as container:
             notes = _copy(container, changes, partial)
+        with av.logging.Capture(), av.open(str(partial), "r", options=OPTIONS) as container:
+            _verify(units, container)
         partial.replace(target)
     except (av.error.FFmpegError, ValueError, InputError) as error:
         raise RemuxError(" ".join(str(error).split())) from error
@@ -47,22 +50,25 @@ def remux(repaired: bytes, original: Path, target: Path) -> tuple[str, ...]:
     return notes
 
 
-def _changes(repaired: bytes, container: av.container.InputContainer) -> dict[int, bytes | None]:
+def _changes(repaired: list[bytes], container: av.container.InputContainer) -> dict[int, bytes | None]:
     """Return the new contents of the video packets that change, by number; None for one that is dropped."""
     video = video_stream(container, "the container")
     form = SampleFormat(0) if container.format.name == "mpegts" else sample_format(video.codec_context.extradata)
     old_units = [unit for unit in access_units(container, video) if unit.has_picture]
-    new_units, _ = split_access_units(repaired)
-    if len(old_units) != len(new_units):
-        raise RemuxError(f"the container has {len(old_units)} access units for {len(new_units)} pictures")
+    count = sum(bool(_slices(old.data)) for old in old_units)
+    if count != len(repaired):
+        raise RemuxError(f"the container has {count} access units for {len(repaired)} pictures")
+    following = iter(repaired)
     changes: dict[int, bytes | None] = {}
     number = 0
-    for new, old in zip(new_units, old_units, strict=True):
-        if _nals(new) != _nals(old.data):
-            if not old.packets:
-                raise RemuxError("a picture has no packet of its own in the container")
-            changes[number] = from_annexb(new, form)
-            changes |= dict.fromkeys(range(number + 1, number + len(old.packets)))
+    for old in old_units:
+        if _slices(old.data):  # else nothing of it is in the stream: it goes on as it came
+            new = next(following)
+            if _nals(new) != _nals(old.data):
+                if not old.packets:
+                    raise RemuxError("a picture has no packet of its own in the container")
+                changes[number] = from_annexb(new, form)
+                changes |= dict.fromkeys(range(number + 1, number + len(old.packets)))
         number += len(old.packets)
     return changes
 
@@ -92,6 +98,17 @@ def _copy(container: av.container.InputContainer, changes: dict[int, bytes | Non
     left_out = [stream.type for stream in container.streams if stream not in kept]
     kinds = ", ".join(sorted(set(left_out)))
     return (f"the repaired file lacks {len(left_out)} streams of the original ({kinds})",) if left_out else ()
+
+
+def _verify(repaired: list[bytes], container: av.container.InputContainer) -> None:
+    """Raise RemuxError unless the container that was written gives the repaired stream back: damaged headers mislead."""
+    units = [unit.data for unit in access_units(container, video_stream(container, "the new container"))]
+    if [found for unit in units if (found := _slices(unit))] != [_slices(unit) for unit in repaired]:
+        raise RemuxError("what was written does not read back the same")
+
+
+def _slices(unit: bytes) -> list[bytes]:
+    return [unit[nal.payload : nal.end] for nal in scan(unit) if nal.is_slice]
 
 
 def _nals(unit: bytes) -> list[bytes]:
