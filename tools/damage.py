@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     except (InputError, OSError, ValueError) as error:
         return _complain(error, _UNUSABLE)
     count = sum(len(entry["changes"]) for entry in manifest["models"])
-    print(f"{args.output}: {count} changes, {len(clean)} -> {len(damaged)} bytes")
+    print(f"{args.output}: {count} change{'s' * (count != 1)}, {len(clean)} -> {len(damaged)} bytes")
     return 0
 
 
