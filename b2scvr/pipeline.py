@@ -157,8 +157,9 @@ class Pipeline:
         """Return the samples of the restored picture and where it was damaged; right macroblocks stay as decoded."""
         around, damage = self._look(clip, slot)
         restored = self._restore(around, damage)
-        planes = rgb_to_planes(restored, *clip.colour)
-        return merge_planes(clip.planes[slot], planes, damage.macroblocks >= WRONG), damage
+        planes = rgb_to_planes(restored, *clip.colour, clip.pixel_format)
+        left, _, top, _ = clip.crop
+        return merge_planes(clip.planes[slot], planes, damage.macroblocks >= WRONG, (top, left)), damage
 
     def _recover_frames(self, coded: CodedClip, given: np.ndarray | None) -> RecoveredClip:
         """Restore every damaged picture in decoding order, on its own; a restored picture counts as intact from then on."""

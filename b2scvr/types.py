@@ -13,7 +13,7 @@ import numpy as np
 
 MB_SIZE = 16  # luma samples on a side of a macroblock (H.264 3.97)
 MV_BLOCK = 8  # pixels on a side of a cell of the dense vector fields
-PARSER_VERSION = 2  # raised whenever the same bytes would give another ParsedClip
+PARSER_VERSION = 3  # raised whenever the same bytes would give another ParsedClip
 
 
 UNKNOWN_REFERENCE, MISSING_REFERENCE = -1, -2  # of a vector: not told; a picture that the stream does not hold
@@ -73,7 +73,10 @@ class Partition(IntEnum):
 
 @dataclass
 class Planes:
-    """The decoder's own samples of one 4:2:0 picture at display size, uint8: y [H, W], u and v [ceil(H/2), ceil(W/2)]."""
+    """The decoder's own samples of one picture: luma y [H, W], chroma u and v smaller as the chroma format says.
+
+    uint8, or uint16 where a sample has more than 8 bits. Of monochrome pictures u and v are 4:2:0 without colour.
+    """
 
     y: np.ndarray
     u: np.ndarray
@@ -114,7 +117,10 @@ class ParsedClip:
         "bt601",
         False,
     )  # matrix between the decoder's samples and RGB, and whether they use the full range
-    planes: dict[int, Planes] = field(default_factory=dict)  # decoder samples of the broken pictures, by display index
+    pixel_format: str = "yuv420p"  # of the decoder's samples, by FFmpeg's name
+    crop: tuple[int, int, int, int] = (0, 0, 0, 0)  # coded but not shown: left, right, top, bottom
+    planes: dict[int, Planes] = field(default_factory=dict)  # decoder samples of the broken pictures, by display index;
+    # whole macroblocks: what is not shown is there too
     sources: dict[str, str] = field(default_factory=dict)  # field -> where it was read, in words
     parser_version: int = PARSER_VERSION
     notes: tuple[str, ...] = ()  # evidence that is missing, in words

@@ -49,7 +49,7 @@ def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, dig
     received = list(decoding.pictures)
     order = display_order(received, len(units))
     clip = blank_clip(_spread(decoding.frames, received, order), fps, codec, digest)
-    clip.colour = decoding.colour
+    clip.colour, clip.pixel_format, clip.crop = decoding.colour, decoding.pixel_format, decoding.crop
     clip.decode_index[:] = order
     missing_modes = 0
     for slot, index in enumerate(order):

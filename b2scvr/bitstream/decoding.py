@@ -27,7 +27,7 @@ from b2scvr.bitstream.concealment import concealment_from_log, noticed_in_log
 from b2scvr.bitstream.demux import MAX_PIXELS
 from b2scvr.bitstream.nal import START_CODE, NalType, scan
 from b2scvr.bitstream.packet import padded_packet
-from b2scvr.bitstream.planes import colour_of, planes_from_frame
+from b2scvr.bitstream.planes import colour_of, pixel_format_of, planes_from_frame
 from b2scvr.bitstream.qp import dense_qp
 from b2scvr.bitstream.syntax import ParameterSets
 from b2scvr.types import MB_SIZE, InputError, PictureType, Planes
@@ -73,20 +73,30 @@ class Decoding:
     unread: set[int] = field(default_factory=set)  # access units with bits that the decoder passed over
     frames: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0, 3), np.uint8))  # in output order
     colour: tuple[str, bool] = ("bt601", False)
+    pixel_format: str = "yuv420p"
+    coded_size: tuple[int, int] = (0, 0)  # height and width of the pictures before cropping
+    crop: tuple[int, int, int, int] = (0, 0, 0, 0)  # left, right, top, bottom, in luma samples
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the pictures."""
+        """Height and width of the pictures that are shown."""
         return self.frames.shape[1], self.frames.shape[2]
 
-    def start(self, size: tuple[int, int], colour: tuple[str, bool]) -> None:
-        """Make room for the pictures, whose size the first one tells. Raises InputError when there is not enough."""
-        shape = (self.count, *size, 3)
+    def start(self, first: av.VideoFrame, crop: tuple[int, int, int, int]) -> None:
+        """Make room for pictures like the first one, from which `crop` is to be cut off.
+
+        Raises InputError when there is not enough.
+        """
+        left, right, top, bottom = self.crop = crop
+        self.coded_size, self.colour = (first.height, first.width), colour_of(first)
+        self.pixel_format = pixel_format_of(first) or first.format.name
+        height, width = first.height - top - bottom, first.width - left - right
+        shape = (self.count, height, width, 3)
         try:
-            self.frames, self.colour = _touched(shape), colour
+            self.frames = _touched(shape)
         except (OSError, MemoryError) as error:
             raise InputError(
-                f"{self.count} pictures of {size[1]}x{size[0]} need {math.prod(shape) / (1 << 30):.1f} GiB of memory, "
+                f"{self.count} pictures of {width}x{height} need {math.prod(shape) / (1 << 30):.1f} GiB of memory, "
                 "more than may be used; read a shorter part of it"
             ) from error
 
@@ -159,11 +169,18 @@ class Decoder:
             sections = [[] for _ in frames]
         for frame, section in zip(frames, sections, strict=True):
             if not found.pictures:
-                found.start((frame.height, frame.width), colour_of(frame))
-            if frame.pts is None or frame.pts in found.pictures or (frame.height, frame.width) != found.size:
+                found.start(frame, self._crop(frame))
+            if frame.pts is None or frame.pts in found.pictures or (frame.height, frame.width) != found.coded_size:
                 continue
-            _write_rgb(self._reformatter.reformat(frame, format="rgb24", threads=1), found.frames[len(found.pictures)])
-            found.pictures[frame.pts] = _describe(frame, section, keep_planes=found.is_broken(frame.pts))
+            shown = self._reformatter.reformat(frame, format="rgb24", threads=1)
+            _write_rgb(shown, (found.crop[2], found.crop[0]), found.frames[len(found.pictures)])
+            found.pictures[frame.pts] = _describe(frame, found.size, section, found.is_broken(frame.pts))
+
+    def _crop(self, frame: av.VideoFrame) -> tuple[int, int, int, int]:
+        """What the parameter sets cut off a frame; FFmpeg would keep a left margin so that its lines stay aligned."""
+        size = frame.height, frame.width
+        fitting = [s.crop for s in self._sets.sps.values() if (s.height_mbs * MB_SIZE, s.width_mbs * MB_SIZE) == size]
+        return fitting[0] if fitting else (0, 0, 0, 0)
 
 
 def _open(codec: str, extradata: bytes | None) -> av.VideoCodecContext:
@@ -173,7 +190,8 @@ def _open(codec: str, extradata: bytes | None) -> av.VideoCodecContext:
         decoder.extradata = extradata
     decoder.thread_type = "SLICE"
     decoder.thread_count = 1
-    decoder.options = DECODER_OPTIONS
+    # Pictures of H.264 come as they are coded: planes are put back whole.
+    decoder.options = DECODER_OPTIONS | ({"apply_cropping": "0"} if codec == "h264" else {})
     return decoder
 
 
@@ -186,23 +204,23 @@ def _touched(shape: tuple[int, ...]) -> np.ndarray:
     return np.frombuffer(block, np.uint8, math.prod(shape)).reshape(shape)
 
 
-def _write_rgb(frame: av.VideoFrame, out: np.ndarray) -> None:
-    """Copy the samples of an rgb24 frame into `out`, uint8 [H, W, 3], without the padding of its lines."""
+def _write_rgb(frame: av.VideoFrame, corner: tuple[int, int], out: np.ndarray) -> None:
+    """Copy the samples of an rgb24 frame from `corner` (row, column) on into `out`, uint8 [H, W, 3]."""
     plane = frame.planes[0]
     lines = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-    out.reshape(len(out), -1)[:] = lines[: len(out), : out.shape[1] * out.shape[2]]
+    first = corner[1] * out.shape[2]
+    out.reshape(len(out), -1)[:] = lines[corner[0] :, first:][: len(out), : out.shape[1] * out.shape[2]]
 
 
-def _describe(frame: av.VideoFrame, section: list[str], keep_planes: bool) -> Picture:
-    height, width = frame.height, frame.width
+def _describe(frame: av.VideoFrame, size: tuple[int, int], section: list[str], keep_planes: bool) -> Picture:
+    height, width = size
     records = frame.side_data.get("MOTION_VECTORS")
     parameters = frame.side_data.get("VIDEO_ENC_PARAMS")
-    planar = frame.format.name in ("yuv420p", "yuvj420p")
     return Picture(
         picture_type=_PICTURE_TYPES.get(int(frame.pict_type), PictureType.UNKNOWN),
         vectors=motion_vectors.dense_vectors(records.to_ndarray() if records else _NO_VECTORS, height, width),
         qp=dense_qp(parameters if isinstance(parameters, VideoEncParams) else None, height, width),
         modes=prediction_modes.modes_from_log(section, -(-height // MB_SIZE), -(-width // MB_SIZE)),
         is_corrupt=frame.is_corrupt,
-        planes=planes_from_frame(frame) if keep_planes and planar else None,
+        planes=planes_from_frame(frame) if keep_planes and pixel_format_of(frame) else None,
     )

@@ -1,4 +1,4 @@
-"""Samples of a picture: the decoder's 4:2:0 planes, RGB into planes, and planes put together macroblock by macroblock."""
+"""Samples of a picture: the decoder's planes, RGB into planes, and planes put together macroblock by macroblock."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 
 from b2scvr.types import MB_SIZE, Planes
 
+PLANES = 3
 # Luma weights (K_R, K_B) by matrix, H.264 table E-5.
 _WEIGHTS = {
     "bt601": (0.299, 0.114),
@@ -18,11 +19,8 @@ _WEIGHTS = {
 # matrix_coefficients (H.264 table E-5, the numbers of AVColorSpace) -> matrix.
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 _LIMITED_RANGE, _FULL_RANGE = 1, 2  # AVCOL_RANGE_MPEG, AVCOL_RANGE_JPEG
-# What libswscale's rounding takes from R, G and B on average (measured; 8 bit levels).
-_ROUNDED_DOWN = np.array([1.0, 1.5, 1.0], np.float32)
-_ROUNDED_DOWN_FULL = np.array([0.5, 1.0, 0.5], np.float32)
-_CORRECTIONS = 2
-_FORMATS = ("yuv420p", "yuvj420p")
+RGB = "gbr"  # the samples are G, B and R themselves (matrix_coefficients 0)
+_CORRECTIONS = 4
 
 
 def colour_of(frame: av.VideoFrame) -> tuple[str, bool]:
@@ -31,109 +29,178 @@ def colour_of(frame: av.VideoFrame) -> tuple[str, bool]:
     What the stream leaves unspecified is BT.601 and limited range, as libswscale takes it.
     """
     full_range = frame.format.name.startswith("yuvj") or int(frame.color_range) == _FULL_RANGE
-    return _MATRICES.get(int(frame.colorspace), "bt601"), full_range
+    return RGB if frame.format.is_rgb else _MATRICES.get(int(frame.colorspace), "bt601"), full_range
+
+
+def pixel_format_of(frame: av.VideoFrame) -> str | None:
+    """Return FFmpeg's name of a frame's format, its colour range left out; None unless its samples are three planes."""
+    components = frame.format.components
+    if not len(components) == len({component.plane for component in components}) == PLANES:
+        return None
+    return frame.format.name.replace("yuvj", "yuv")
 
 
 def planes_from_frame(frame: av.VideoFrame) -> Planes:
-    """Return a copy of the samples of a decoded 8 bit 4:2:0 frame, without the padding of its lines.
+    """Return a copy of the samples of a decoded frame, without the padding of its lines. Monochrome H.264 is decoded into
+    4:2:0 with chroma of no colour.
 
-    Raises ValueError for another pixel format.
+    Raises ValueError for a pixel format other than three planes.
     """
-    if frame.format.name not in _FORMATS:
-        raise ValueError(f"planes_from_frame: expected yuv420p, got {frame.format.name}")
-    height, width = frame.height, frame.width
-    half = (-(-height // 2), -(-width // 2))
-    sizes = ((height, width), half, half)
-    y, u, v = (
-        np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:rows, :columns].copy()
-        for plane, (rows, columns) in zip(frame.planes, sizes, strict=True)
+    if pixel_format_of(frame) is None:
+        raise ValueError(f"planes_from_frame: expected three planes, got {frame.format.name}")
+    kind = _sample_type(frame.format)
+    return Planes(
+        *(
+            np.frombuffer(memoryview(plane), kind)
+            .reshape(-1, plane.line_size // kind.itemsize)[: plane.height, : plane.width]
+            .copy()
+            for plane in frame.planes
+        )
     )
-    return Planes(y, u, v)
 
 
-def planes_to_rgb(planes: Planes, matrix: str, full_range: bool) -> np.ndarray:
+def planes_to_rgb(planes: Planes, matrix: str, full_range: bool, pixel_format: str = "yuv420p") -> np.ndarray:
     """Return the picture as RGB, uint8 [H, W, 3], by the same conversion (libswscale's) as `ParsedClip.frames`.
 
-    Raises ValueError for an unknown matrix.
+    pixel_format: FFmpeg's name. Raises ValueError for an unknown matrix.
     """
-    _weights(matrix)
+    if matrix != RGB:
+        _weights(matrix)
     height, width = planes.y.shape
-    frame = av.VideoFrame(width, height, "yuv420p")
+    frame = av.VideoFrame(width, height, pixel_format)
+    kind = _sample_type(frame.format)
     for plane, samples in zip(frame.planes, (planes.y, planes.u, planes.v), strict=True):
-        lines = np.zeros((plane.buffer_size // plane.line_size, plane.line_size), np.uint8)
+        lines = np.zeros((plane.buffer_size // plane.line_size, plane.line_size // kind.itemsize), kind)
         lines[: samples.shape[0], : samples.shape[1]] = samples
         plane.update(lines.tobytes())
-    frame.colorspace = next(number for number, name in _MATRICES.items() if name == matrix)
-    frame.color_range = _FULL_RANGE if full_range else _LIMITED_RANGE
+    if matrix != RGB:
+        frame.colorspace = next(number for number, name in _MATRICES.items() if name == matrix)
+        frame.color_range = _FULL_RANGE if full_range else _LIMITED_RANGE
     return frame.to_ndarray(format="rgb24")
 
 
-def rgb_to_planes(rgb: np.ndarray, matrix: str, full_range: bool) -> Planes:
-    """Return the 4:2:0 samples whose conversion to RGB comes nearest to `rgb`, uint8 [H, W, 3].
+def rgb_to_planes(rgb: np.ndarray, matrix: str, full_range: bool, pixel_format: str = "yuv420p") -> Planes:
+    """Return the samples whose conversion to RGB comes nearest to `rgb`, uint8 [H, W, 3].
 
-    The inverse of `planes_to_rgb`, not of the equations alone (H.264 E-16 to E-18, E-22 to E-24): libswscale gives the 2x2
-    pixels of a chroma sample the same chroma and rounds down, so that the equations alone come out one level too dark
-    (47 dB in luma on video; 67 dB and more this way). A chroma sample is the mean of its 2x2 pixels, the edge repeated for
-    an odd size; luma takes up what the conversion back then misses. Raises ValueError for an unknown matrix or another array.
+    pixel_format: FFmpeg's name; above 8 bits the samples are uint16. The inverse of `planes_to_rgb`, not of the equations
+    alone (H.264 E-16 to E-18, E-22 to E-24): libswscale gives all pixels of a chroma sample the same chroma and rounds
+    down, so that the equations alone come out one level too dark (47 dB in luma on video). So what the conversion back
+    misses is added, a few times: planes of 8 bits come back from their own RGB at 72 dB or more. A chroma sample is the
+    mean of its pixels, the edge repeated for an odd size. Raises ValueError for an unknown matrix or another array.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
         raise ValueError(f"rgb_to_planes: expected uint8 [H, W, 3], got {rgb.dtype} {list(rgb.shape)}")
-    red_weight, blue_weight = _weights(matrix)
-    luma_weights = np.array([red_weight, 1 - red_weight - blue_weight, blue_weight], np.float32)
-    luma_scale, chroma_scale, offset = (1.0, 1.0, 0) if full_range else (219 / 255, 224 / 255, 16)
-    pixels = rgb.astype(np.float32)
-    quarter = _mean_2x2(pixels) + (_ROUNDED_DOWN_FULL if full_range else _ROUNDED_DOWN)
-    quarter_luma = quarter @ luma_weights
-    blue = (quarter[..., 2] - quarter_luma) * (0.5 * chroma_scale / (1 - blue_weight)) + 128
-    red = (quarter[..., 0] - quarter_luma) * (0.5 * chroma_scale / (1 - red_weight)) + 128
-    luma = pixels @ luma_weights
-    planes = Planes(_to_bytes(luma * luma_scale + offset), _to_bytes(blue), _to_bytes(red))
+    form = av.VideoFormat(pixel_format, MB_SIZE, MB_SIZE)
+    if matrix == RGB:
+        shift = form.components[0].bits - 8
+        return Planes(*(rgb[..., channel].astype(_sample_type(form)) << shift for channel in (1, 2, 0)))
+    colours = _Colours(matrix, full_range, form)
+    wanted = colours.planes_of(rgb.astype(np.float32))
+    exact = [plane + offset for plane, offset in zip(wanted, colours.offsets, strict=True)]
+    planes = colours.rounded(exact)
     for _ in range(_CORRECTIONS):
-        missed = luma - planes_to_rgb(planes, matrix, full_range) @ luma_weights
-        planes.y = _to_bytes(planes.y + missed * luma_scale)
+        missed = rgb.astype(np.float32) - planes_to_rgb(planes, matrix, full_range, pixel_format)
+        if not missed.any():
+            break
+        exact = [plane + change for plane, change in zip(exact, colours.planes_of(missed), strict=True)]
+        planes = colours.rounded(exact)
     return planes
 
 
-def merge_planes(decoded: Planes, restored: Planes, macroblocks: np.ndarray) -> Planes:
-    """Return new planes: macroblocks that are True in `macroblocks`, bool [h, w], from `restored`, others from `decoded`.
+def grow_planes(planes: Planes, size: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> Planes:
+    """Return a larger picture, its edges repeated: `size` (H, W) and `corner` (row, column of `planes` in it) in luma samples."""
+    grown = []
+    scale = chroma_scale(planes)
+    for plane, (down, across) in zip((planes.y, planes.u, planes.v), ((1, 1), scale, scale), strict=True):
+        before = corner[0] // down, corner[1] // across
+        full = -(-size[0] // down), -(-size[1] // across)
+        widths = [(first, side - first - shown) for first, side, shown in zip(before, full, plane.shape, strict=True)]
+        grown.append(np.pad(plane, widths, mode="edge"))
+    return Planes(*grown)
 
-    Raises ValueError when the sizes do not belong together.
+
+def chroma_scale(planes: Planes) -> tuple[int, int]:
+    """Return how many luma samples there are for one of chroma, down and across."""
+    return -(-planes.y.shape[0] // planes.u.shape[0]), -(-planes.y.shape[1] // planes.u.shape[1])
+
+
+def merge_planes(
+    decoded: Planes, restored: Planes, macroblocks: np.ndarray, corner: tuple[int, int] = (0, 0)
+) -> Planes:
+    """Return new planes of the size of `decoded`: macroblocks that are True in `macroblocks` from `restored`, others kept.
+
+    restored: of the same size, or what is shown of it; corner: where that begins in `decoded`, (row, column) in luma
+    samples; its edges are repeated into what is not shown. macroblocks: bool [h, w] from the first row and column of
+    `decoded` on; what it leaves out goes with its last row and column. Raises ValueError when sizes do not belong together.
     """
     height, width = decoded.y.shape
-    expected = (-(-height // MB_SIZE), -(-width // MB_SIZE))
-    if macroblocks.shape != expected or restored.y.shape != decoded.y.shape:
+    shown = restored.y.shape
+    fits = corner[0] + shown[0] <= height and corner[1] + shown[1] <= width
+    if not fits or macroblocks.shape != (-(-shown[0] // MB_SIZE), -(-shown[1] // MB_SIZE)):
         raise ValueError(
             f"merge_planes: {list(decoded.y.shape)} decoded, {list(restored.y.shape)} restored samples and "
             f"{list(macroblocks.shape)} macroblocks do not belong together"
         )
-    chosen = macroblocks.astype(bool)
-    merged = (
-        np.where(_enlarge(chosen, side, old.shape), new, old)
-        for old, new, side in (
-            (decoded.y, restored.y, MB_SIZE),
-            (decoded.u, restored.u, MB_SIZE // 2),
-            (decoded.v, restored.v, MB_SIZE // 2),
-        )
-    )
-    return Planes(*merged)
+    whole = grow_planes(restored, decoded.y.shape, corner)
+    chosen = grow_grid(macroblocks.astype(bool), (-(-height // MB_SIZE), -(-width // MB_SIZE)))
+    down, across = chroma_scale(decoded)
+    sides = (MB_SIZE, MB_SIZE), (MB_SIZE // down, MB_SIZE // across), (MB_SIZE // down, MB_SIZE // across)
+    pairs = zip((decoded.y, decoded.u, decoded.v), (whole.y, whole.u, whole.v), sides, strict=True)
+    return Planes(*(np.where(_enlarge(chosen, side, old.shape), new, old) for old, new, side in pairs))
+
+
+def grow_grid(macroblocks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a map [h, w] of macroblocks grown to `size` by repeating its last row and column."""
+    return np.pad(macroblocks, [(0, full - shown) for full, shown in zip(size, macroblocks.shape, strict=True)], "edge")
+
+
+class _Colours:
+    """From differences of RGB to differences of samples, for one matrix, range and format."""
+
+    def __init__(self, matrix: str, full_range: bool, form: av.VideoFormat) -> None:
+        red, blue = _weights(matrix)
+        self._luma = np.array([red, 1 - red - blue, blue], np.float32)
+        self._scale = MB_SIZE // form.chroma_height(MB_SIZE), MB_SIZE // form.chroma_width(MB_SIZE)
+        bits = form.components[0].bits
+        unit, self._largest = float(1 << bits - 8), (1 << bits) - 1
+        full = self._largest / 255
+        luma_scale, chroma_scale = (full, full) if full_range else (219 * unit / 255, 224 * unit / 255)
+        self._factors = luma_scale, 0.5 * chroma_scale / (1 - blue), 0.5 * chroma_scale / (1 - red)
+        self.offsets = 0 if full_range else 16 * unit, 128 * unit, 128 * unit
+        self._type = _sample_type(form)
+
+    def planes_of(self, rgb: np.ndarray) -> list[np.ndarray]:
+        """Return luma, Cb and Cr of float32 [H, W, 3], less their offsets."""
+        mean = _block_mean(rgb, *self._scale)
+        mean_luma = mean @ self._luma
+        parts = rgb @ self._luma, mean[..., 2] - mean_luma, mean[..., 0] - mean_luma
+        return [part * factor for part, factor in zip(parts, self._factors, strict=True)]
+
+    def rounded(self, planes: list[np.ndarray]) -> Planes:
+        """Return the nearest samples."""
+        return Planes(*(np.clip(np.rint(plane), 0, self._largest).astype(self._type) for plane in planes))
 
 
 def _weights(matrix: str) -> tuple[float, float]:
     if matrix not in _WEIGHTS:
-        raise ValueError(f"unknown colour matrix {matrix!r}; known are {', '.join(_WEIGHTS)}")
+        raise ValueError(f"unknown colour matrix {matrix!r}; known are {', '.join([*_WEIGHTS, RGB])}")
     return _WEIGHTS[matrix]
 
 
-def _mean_2x2(pixels: np.ndarray) -> np.ndarray:
+def _sample_type(form: av.VideoFormat) -> np.dtype:
+    return np.dtype(np.uint8 if form.components[0].bits == 8 else "<u2")
+
+
+def _block_mean(pixels: np.ndarray, down: int, across: int) -> np.ndarray:
     height, width = pixels.shape[:2]
-    if height % 2 or width % 2:
-        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return (pixels[::2, ::2] + pixels[::2, 1::2] + pixels[1::2, ::2] + pixels[1::2, 1::2]) / 4
+    if height % down or width % across:
+        pixels = np.pad(pixels, ((0, -height % down), (0, -width % across), (0, 0)), mode="edge")
+    parts = [pixels[row::down, column::across] for row in range(down) for column in range(across)]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total / len(parts)
 
 
-def _to_bytes(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-
-
-def _enlarge(macroblocks: np.ndarray, side: int, shape: tuple[int, ...]) -> np.ndarray:
-    return macroblocks.repeat(side, 0).repeat(side, 1)[: shape[0], : shape[1]]
+def _enlarge(macroblocks: np.ndarray, side: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
+    return macroblocks.repeat(side[0], 0).repeat(side[1], 1)[: shape[0], : shape[1]]

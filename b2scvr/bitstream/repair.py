@@ -8,10 +8,11 @@ import numpy as np
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.nal import scan
+from b2scvr.bitstream.planes import grow_grid
 from b2scvr.bitstream.slice_header import parse_slice_header
-from b2scvr.bitstream.splice import check_spliceable, splice_picture
+from b2scvr.bitstream.splice import check_slices, check_spliceable, splice_picture
 from b2scvr.bitstream.syntax import ParameterSets
-from b2scvr.types import AccessUnitStatus, ParsedClip, Planes, SpliceError
+from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip, Planes, SpliceError
 
 B_SLICE, SLICE_KINDS = 1, 5  # slice_type modulo 5, H.264 table 7-6
 VECTOR_FIELDS = (
@@ -32,23 +33,51 @@ def require_spliceable(coded: CodedClip) -> None:
     for sps in sets.sps.values():
         for pps in sets.pps.values():
             check_spliceable(sps, pps)
+    check_slices(clip.nal_units["type"], clip.nal_units["slice_type"])
     missing = [slot for slot in range(len(clip)) if _is_broken(clip.status[slot]) and slot not in clip.planes]
     if missing:
-        raise SpliceError(f"the decoder gave no 4:2:0 samples of picture {missing[0]}")
+        raise SpliceError(
+            f"the decoder gave no samples of picture {missing[0]} that can be put back: {clip.pixel_format}"
+        )
 
 
 def splice_stream(coded: CodedClip, pictures: Mapping[int, Planes]) -> list[bytes]:
     """Return the access units of `coded`, in decoding order, with `pictures` (display index -> samples) spliced in.
 
-    Raises SpliceError when one of them cannot be replaced.
+    Slices in which nothing was concealed and whose samples are the decoder's own stay as they were sent. Raises SpliceError
+    when a picture cannot be replaced.
     """
-    by_unit = {int(coded.clip.decode_index[slot]): planes for slot, planes in pictures.items()}
+    by_unit = {
+        int(coded.clip.decode_index[slot]): (planes, _wrong_macroblocks(coded.clip, slot, planes))
+        for slot, planes in pictures.items()
+    }
     sets = ParameterSets()
     units = []
     for index, unit in enumerate(coded.access_units):
         sets.update(unit)
-        units.append(splice_picture(unit, by_unit[index], sets) if index in by_unit else unit)
+        if index in by_unit:
+            planes, wrong = by_unit[index]
+            unit = splice_picture(unit, planes, sets, wrong)
+        units.append(unit)
     return units
+
+
+def _wrong_macroblocks(clip: ParsedClip, slot: int, planes: Planes) -> np.ndarray | None:
+    """Return which macroblocks of a picture are to come from `planes`, bool [coded h, coded w].
+
+    None stands for all of them: the decoder did not say where it failed, or gave no samples of that size to compare.
+    """
+    decoded = clip.planes.get(slot)
+    if decoded is None or decoded.y.shape != planes.y.shape or not clip.concealed[slot].any():
+        return None
+    height, width = decoded.y.shape
+    size = -(-height // MB_SIZE), -(-width // MB_SIZE)
+    wrong = grow_grid(clip.concealed[slot], size)
+    for old, new in ((decoded.y, planes.y), (decoded.u, planes.u), (decoded.v, planes.v)):
+        down, across = (-(-size[axis] * MB_SIZE // old.shape[axis]) for axis in (0, 1))
+        rows, columns = np.nonzero(old != new)
+        wrong[rows * down // MB_SIZE, columns * across // MB_SIZE] = True
+    return wrong
 
 
 def restore_vectors(coded: CodedClip, decode: Callable[[bytes], CodedClip]) -> None:

@@ -16,6 +16,7 @@ from b2scvr.bitstream import cache, reader
 from b2scvr.bitstream.damage import CutModel, damage
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.nal import scan
+from b2scvr.bitstream.specimens import ALL, make
 from b2scvr.checkpoints.load import save_weights
 from b2scvr.config import load_config
 from b2scvr.engine.run_record import sha256
@@ -139,21 +140,35 @@ def test_a_container_comes_back_as_a_container(streams, command, pictures):
     assert np.array_equal(shown, read_pictures(folder / "frames"))
 
 
-def test_an_interlaced_stream_is_recovered_in_frames_mode_and_says_so(tmp_path, command, pictures, capsys):
-    clean = encode_h264(pictures, gop=12, options={"x264-params": "interlaced=1", "bf": "0"})
-    (tmp_path / "fields.h264").write_bytes(damage(clean, CutModel(gop=12, length=200, seed=3))[0])
-    arguments = [str(tmp_path / "fields.h264"), "--output", str(tmp_path / "out"), *VECTOR_FILL]
+def damaged_mpeg2(pictures):
+    """A stream of another codec, bytes of its middle overwritten."""
+    clean = make(ALL["mpeg2"], pictures[:12])
+    middle = len(clean) // 2
+    return clean[:middle] + bytes(200) + clean[middle + 200 :]
+
+
+def test_a_stream_of_another_codec_is_recovered_in_frames_mode_and_says_so(tmp_path, command, pictures, capsys):
+    (tmp_path / "old.m2v").write_bytes(damaged_mpeg2(pictures))
+    arguments = [str(tmp_path / "old.m2v"), "--output", str(tmp_path / "out"), *VECTOR_FILL]
     assert command(arguments) == 0
-    found = metrics_of(tmp_path / "out" / "fields")
+    found = metrics_of(tmp_path / "out" / "old")
     assert found["mode"] == "frames" and any("frames mode" in note for note in found["notes"])
     assert "note: recovered in frames mode" in capsys.readouterr().out
-    assert not (tmp_path / "out" / "fields" / "repaired.h264").exists()
+    assert not (tmp_path / "out" / "old" / "repaired.h264").exists()
+
+
+def test_an_interlaced_stream_is_repaired(tmp_path, command, pictures):
+    clean = encode_h264(pictures, gop=12, options={"x264-params": "interlaced=1:weightp=0", "bf": "0"})
+    (tmp_path / "fields.h264").write_bytes(damage(clean, CutModel(gop=12, length=200, seed=3))[0])
+    assert command([str(tmp_path / "fields.h264"), "--output", str(tmp_path / "out"), *VECTOR_FILL]) == 0
+    assert metrics_of(tmp_path / "out" / "fields")["mode"] == "splice"
+    repaired = reader.read(tmp_path / "out" / "fields" / "repaired.h264")
+    assert len(repaired) == len(pictures) and (repaired.status == AccessUnitStatus.INTACT).all()
 
 
 def test_splicing_what_cannot_be_spliced_is_one_line(tmp_path, command, pictures, capsys):
-    clean = encode_h264(pictures, gop=12, options={"x264-params": "interlaced=1", "bf": "0"})
-    (tmp_path / "fields.h264").write_bytes(damage(clean, CutModel(gop=12, length=200, seed=3))[0])
-    arguments = [str(tmp_path / "fields.h264"), "--mode", "splice", "--output", str(tmp_path / "out"), *VECTOR_FILL]
+    (tmp_path / "old.m2v").write_bytes(damaged_mpeg2(pictures))
+    arguments = [str(tmp_path / "old.m2v"), "--mode", "splice", "--output", str(tmp_path / "out"), *VECTOR_FILL]
     assert command(arguments) == 3
     assert "--mode auto" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
