@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from b2scvr.checkpoints.known import KNOWN, require_weights
-from b2scvr.checkpoints.load import WeightsMismatchError, compare_keys, read_weights
+from b2scvr.checkpoints.keys import KeyMap, load_published
+from b2scvr.checkpoints.known import KNOWN, require_weights, sha256_of
 from b2scvr.ops.resize import resize
 
 PATCH_PX = 14
 TRAINED_GRID = 37  # patches on a side of the square that the published weights were trained at
 INTERPOLATE_OFFSET = 0.1  # added to the patches on a side before positions are stretched, as the published code does
 VARIANTS = {"vits14": "small", "vitb14": "base", "vitl14": "large"}  # the published names -> timm's
-NOT_READ = "mask_token"  # in published files, of their training only
+KEYS = KeyMap(rules=((r"(.+)", r"\1"),), unused=("mask_token",))  # of their training only
 
 
 class DINOv2(nn.Module):
@@ -36,10 +36,10 @@ class DINOv2(nn.Module):
             raise ValueError(f"DINOv2 variant must be one of {', '.join(VARIANTS)}, got {variant!r}")
         self.variant = variant
         self.published = published
-        self.vit: Any = timm.create_model(
-            f"vit_{VARIANTS[variant]}_patch14_dinov2", pretrained=False, num_classes=0, dynamic_img_size=True
-        )
-        self.dim: int = self.vit.embed_dim
+        name = f"vit_{VARIANTS[variant]}_patch14_dinov2"
+        vit = cast("Any", timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True))
+        self.vit: Any = vit
+        self.dim: int = vit.embed_dim
 
     def forward(self, pictures: Tensor) -> Tensor:
         """pictures: [B, 3, 14 h, 14 w], normalised. Returns tokens [B, h * w, dim] in raster order."""
@@ -64,14 +64,15 @@ class DINOv2(nn.Module):
             stretched = F.interpolate(square, grid, mode="bicubic", antialias=True)
         return torch.cat((own[:, :1], stretched.flatten(2).transpose(1, 2).to(own.dtype)), 1)
 
-    def load_pretrained(self) -> None:
-        """Load the published weights where they are found; MissingWeightsError says which file is wanted, and from where."""
-        path = require_weights(KNOWN[f"dinov2_{self.variant}"])
-        weights = {name: value for name, value in read_weights(path).items() if name != NOT_READ}
-        problems = compare_keys(self.vit.state_dict(), weights)
-        if problems:
-            raise WeightsMismatchError(f"{path}: not the weights of DINOv2 {self.variant}: {problems}")
-        self.vit.load_state_dict(weights, strict=True)
+    def load_pretrained(self, paths: Mapping[str, str]) -> dict[str, str]:
+        """Load the published weights, from `paths` (by name) or where they are found; return their SHA-256 by name.
+
+        MissingWeightsError says which file is wanted, and from where.
+        """
+        known = KNOWN[f"dinov2_{self.variant}"]
+        path = require_weights(known, paths.get(known.name))
+        load_published(path, self.vit, KEYS)
+        return {known.name: sha256_of(path)}
 
 
 class FieldEmbedder(nn.Module):
@@ -81,16 +82,12 @@ class FieldEmbedder(nn.Module):
     averaged from the patches of that part of the map, so that every token has its place.
     """
 
-    def __init__(
-        self, in_channels: int, grid: Sequence[int] = (8, 14), variant: str = "vits14", pretrained: bool = True
-    ) -> None:
+    def __init__(self, in_channels: int, grid: Sequence[int] = (8, 14), variant: str = "vits14") -> None:
         super().__init__()
         self.grid = (grid[0], grid[1])
         self.mix = nn.Conv2d(in_channels, 3, 1)
         self.backbone = DINOv2(variant).requires_grad_(False)
         self.dim = self.backbone.dim
-        if pretrained:
-            self.backbone.load_pretrained()
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """maps: [B, in_channels, h, w]. Returns tokens [B, rows * columns, dim] and their mean [B, dim]."""

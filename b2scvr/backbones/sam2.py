@@ -8,7 +8,7 @@ SAM 2.1 Hiera-tiny; parameter names are the package's own.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +24,16 @@ from sam2.modeling.sam.prompt_encoder import PromptEncoder
 from sam2.modeling.sam.transformer import RoPEAttention, TwoWayTransformer
 from torch import Tensor, nn
 
-from b2scvr.checkpoints.load import load_part
+from b2scvr.checkpoints.detector_keys import SEGMENT_ANYTHING
+from b2scvr.checkpoints.known import KNOWN, require_weights, sha256_of
+from b2scvr.checkpoints.load import WeightsMismatchError, compare_keys, load_part, read_weights
 from b2scvr.ops.normalise import IMAGENET, normalise
 from b2scvr.ops.resize import resize
 
 STRIDE = 16  # of the feature that memory and decoder work on, in pixels of the square picture
 PATCH_STRIDE = 4  # of the trunk's finest map
 TRUNK_PREFIX = "image_encoder.trunk"  # of the trunk's weights in SAM 2.1's checkpoints
+MEMORY_PARTS = ("memory_", "maskmem_", "no_mem_embed")  # of which a detector has one kind or the other
 EMPTY_MASK = -10.0  # what SAM 2 gives its memory encoder where nothing is: 20 * sigmoid(-inf) - 10
 
 
@@ -132,6 +135,25 @@ class SegmentAnything(nn.Module):
         )
         self.sam_mask_decoder.output_hypernetworks_mlps[1:].requires_grad_(False)
         settle_rotary_tables(self, self.grid, torch.device("cpu"))
+
+    def load_pretrained(self, name: str, paths: Mapping[str, str]) -> dict[str, str]:
+        """Load the published weights called `name` (checkpoints.known), from `paths` (by name) or where they are found.
+
+        Returns their SHA-256 by name. MissingWeightsError says which file is wanted, and from where.
+        """
+        path = require_weights(KNOWN[name], paths.get(name))
+        found = SEGMENT_ANYTHING.translate(read_weights(path))
+        weights, own = found.weights, self.state_dict()
+        if "maskmem_tpos_enc" in own:
+            # The published rows: the frame before, the one before that, ..., and last the frame that was clicked on.
+            weights["maskmem_tpos_enc"] = weights["maskmem_tpos_enc"][: self.num_memories]
+        weights |= {key: torch.empty(0) for key in found.unknown}
+        fitting = {key: value for key, value in weights.items() if key in own or not key.startswith(MEMORY_PARTS)}
+        problems = compare_keys(own, fitting)
+        if problems:
+            raise WeightsMismatchError(f"{path}: not the weights of {name}: {problems}")
+        self.load_state_dict(fitting, strict=True)
+        return {name: sha256_of(path)}
 
     def encode(self, pictures: Tensor) -> PictureFeatures:
         """pictures: [B, 3, H, W] in [0, 1], any size; they are stretched to the square."""

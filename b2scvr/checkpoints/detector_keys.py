@@ -36,3 +36,11 @@ DETECTOR = KeyMap(
         rf"{_DECODER}mv_tokenizer\.backbone\.mask_token",  # of DINOv2's training only
     ),
 )
+# SAM 2.1's own files -> backbones.sam2.SegmentAnything, which segments one picture: pointers to objects have no place.
+SEGMENT_ANYTHING = KeyMap(
+    rules=((r"((?:image_encoder|memory_\w+|sam_\w+)\..+|maskmem_tpos_enc|no_mem_embed)", r"\1"),),
+    unused=(
+        r"no_mem_pos_enc|no_obj_\w+|mask_downsample\..+|obj_ptr_\w+\..+",
+        r"sam_mask_decoder\.(obj_score_token|pred_obj_score_head)\..+",
+    ),
+)

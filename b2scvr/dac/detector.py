@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from b2scvr.backbones.dinov2 import FieldEmbedder
 from b2scvr.backbones.sam2 import PictureFeatures, SegmentAnything
 from b2scvr.dac.decoder import (
     PLACE_CHANNELS,
@@ -59,7 +60,7 @@ class Detector(nn.Module):
     prompts: names of prompts.PROMPTS, or "none", "all", "mv+pm" ...: what is read of the bitstream; without "concealed"
     there is no raster prior either. use_fill: whether the classical fill, which vectors helped to make, is compared; sam,
     tokens, neck: arguments of SegmentAnything, PromptTokens and PromptingNeck; temperature: where the change point's
-    starts.
+    starts; sam_weights: name in checkpoints.known of the published weights that `load_pretrained` gives to SAM's parts.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class Detector(nn.Module):
         dense_dim: int = 32,
         dilations: Sequence[int] = (1, 2, 4),
         temperature: float = 24.0,
+        sam_weights: str | None = None,
     ) -> None:
         super().__init__()
+        self.sam_weights = sam_weights
         sam = dict(sam or {})
         dim = sam.get("d_model", 256)
         self.prompts = parse_prompts(prompts)
@@ -93,6 +96,20 @@ class Detector(nn.Module):
         self.pixel_head = PixelHead(quarter_dim, macroblock_dim)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
 
+    def load_pretrained(self, paths: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Give the backbones their published weights and return the SHA-256 of the files by name.
+
+        paths: name in checkpoints.known -> file; the others are looked for (`known.find_weights`). MissingWeightsError says
+        which file is wanted, and from where.
+        """
+        found: dict[str, str] = {}
+        if self.sam_weights is not None:
+            found |= self.sam.load_pretrained(self.sam_weights, paths or {})
+        embedder = getattr(self.tokens, "embedder", None)
+        if isinstance(embedder, FieldEmbedder):
+            found |= embedder.backbone.load_pretrained(paths or {})
+        return found
+
     def forward(
         self,
         window: Tensor,
@@ -102,11 +119,13 @@ class Detector(nn.Module):
         concealed: Tensor,
         slice_start: Tensor,
         broken: Tensor,
+        memories: Sequence[tuple[Tensor, Tensor]] | None = None,
     ) -> DetectorOutput:
         """Detect. h = ceil(H / 16), w = ceil(W / 16).
 
         window: [B, N, 3, H, W] in [0, 1], the damaged picture at `current`; fill: [B, 3, H, W]; evidence: [B, C, h, w]
-        as by ops.evidence; concealed, slice_start: bool [B, h, w]; broken: bool [B].
+        as by ops.evidence; concealed, slice_start: bool [B, h, w]; broken: bool [B]; memories: what `remember` said of the
+        other pictures of the window, nearest first, where it is known already.
         """
         decoded = pad_to_multiple(window[:, current], MB_SIZE)
         fill = pad_to_multiple(fill, MB_SIZE)
@@ -117,7 +136,7 @@ class Detector(nn.Module):
         grid = (concealed.shape[1], concealed.shape[2])
 
         dense, prompt = self.dense(evidence, self.sam.grid) if self.dense else (None, None)
-        coarse_mask, iou, fine = self._segment(decoded, others, evidence, concealed, prompt)
+        coarse_mask, iou, fine = self._segment(decoded, others, evidence, concealed, prompt, memories)
         quarter, compared = self.comparison(decoded, fill, others[0])
         maps = [compared, resize(fine, grid)] + ([] if dense is None else [dense])
         features, logits = self.macroblock_head(maps, raster_position(slice_start, concealed))
@@ -130,15 +149,26 @@ class Detector(nn.Module):
         mask = pixels + F.interpolate(prior[:, None], scale_factor=4, mode="nearest")
         return DetectorOutput(mask, logits, probability.masked_fill(concealed, 1.0), temperature, iou)
 
+    def remember(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the memory of a picture in which nothing is damaged, [B, 3, H, W] in [0, 1], for later calls."""
+        return self.sam.remember(self.sam.encode(pad_to_multiple(picture, MB_SIZE)))
+
     def _segment(
-        self, decoded: Tensor, others: list[Tensor], evidence: Tensor, concealed: Tensor, prompt: Tensor | None
+        self,
+        decoded: Tensor,
+        others: list[Tensor],
+        evidence: Tensor,
+        concealed: Tensor,
+        prompt: Tensor | None,
+        memories: Sequence[tuple[Tensor, Tensor]] | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return SAM's mask logits, predicted IoU and upscaled features, see SegmentAnything.decode."""
         batch = len(decoded)
-        remembered = others[: self.sam.num_memories]
+        remembered = [] if memories is not None else others[: self.sam.num_memories]
         features = self.sam.encode(torch.cat((decoded, *remembered)))
         current = features.select(slice(0, batch))
-        memories = [self.sam.remember(_nth(features, i + 1, batch)) for i in range(len(remembered))]
+        if memories is None:
+            memories = [self.sam.remember(_nth(features, i + 1, batch)) for i in range(len(remembered))]
         image = self.neck(self.sam.attend(current, memories), self.tokens(evidence))
         mask = (2 * concealed[:, None].to(image.dtype) - 1) * CONCEALED_PROMPT if self.told_of_concealment else None
         return self.sam.decode(image, current, prompt, mask)

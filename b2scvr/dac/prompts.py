@@ -20,8 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from b2scvr.backbones.dinov2 import FieldEmbedder
 from b2scvr.backbones.image_encoder import ConvEmbedder
 from b2scvr.ops.evidence import CHANNELS, GROUPS, channel_indices
+from b2scvr.ops.positions import sine_positions
 from b2scvr.ops.resize import resize
 from b2scvr.types import PredictionMode
 
@@ -63,9 +65,14 @@ class PromptTokens(nn.Module):
 
     Vector tokens: an image embedder on the vector field, behind a linear map and an MLP; mode tokens: the shares of the
     prediction modes in each part of the picture, through a linear map, layer norm and ReLU; letter token: the picture's
-    type, likewise. Each kind exists only if its prompt is there. prompts: names of PROMPTS; embedder: arguments of the
-    `ConvEmbedder`; mode_grid: parts of the picture, (rows, columns).
+    type, likewise. Each kind exists only if its prompt is there.
+
+    prompts: names of PROMPTS; embedder: `type` "conv" (the default) or "dinov2", and arguments of `ConvEmbedder` or
+    `FieldEmbedder`; mode_grid: parts of the picture, (rows, columns); positions: tokens say where in the picture they lie.
     """
+
+    vector_place: Tensor
+    mode_place: Tensor
 
     def __init__(
         self,
@@ -74,6 +81,7 @@ class PromptTokens(nn.Module):
         num_degradation: int = 64,
         mode_grid: tuple[int, int] = (1, 1),
         embedder: Mapping[str, Any] | None = None,
+        positions: bool = False,
     ) -> None:
         super().__init__()
         self.mode_grid = (mode_grid[0], mode_grid[1])
@@ -83,8 +91,7 @@ class PromptTokens(nn.Module):
         self.degradation = nn.Parameter(torch.randn(num_degradation, dim))
         self.num_tokens = num_degradation
         if self.vector_channels:
-            options: dict[str, Any] = {"dim": dim, "global_embedding": False, **(embedder or {})}
-            self.embedder = ConvEmbedder(len(self.vector_channels), **options)
+            self.embedder = _build_embedder(len(self.vector_channels), dim, embedder or {})
             self.vector_proj = nn.Linear(self.embedder.dim, dim)
             self.vector_mlp = nn.Sequential(
                 nn.Linear(dim, 2 * dim),
@@ -94,9 +101,11 @@ class PromptTokens(nn.Module):
                 nn.GELU(),
                 nn.LayerNorm(dim),
             )
+            self._keep_places("vector_place", dim, self.embedder.grid, positions)
             self.num_tokens += self.embedder.grid[0] * self.embedder.grid[1]
         if self.mode_channels:
             self.mode_proj = nn.Sequential(nn.Linear(len(self.mode_channels), dim), nn.LayerNorm(dim), nn.ReLU())
+            self._keep_places("mode_place", dim, self.mode_grid, positions)
             self.num_tokens += self.mode_grid[0] * self.mode_grid[1]
         if "pm" in prompts:
             self.letter_proj = nn.Sequential(nn.Linear(LETTERS, dim), nn.LayerNorm(dim), nn.ReLU())
@@ -106,13 +115,29 @@ class PromptTokens(nn.Module):
         """evidence: [B, C, h, w], all channels of `ops.evidence.CHANNELS`. Returns tokens [B, num_tokens, dim]."""
         tokens = []
         if self.vector_channels:
-            tokens.append(self.vector_mlp(self.vector_proj(self.embedder(evidence[:, self.vector_channels])[0])))
+            seen, _ = self.embedder(evidence[:, self.vector_channels])
+            tokens.append(self.vector_mlp(self.vector_proj(seen)) + self.vector_place)
         if self.mode_channels:
             shares = F.adaptive_avg_pool2d(evidence[:, self.mode_channels], self.mode_grid)
-            tokens.append(self.mode_proj(shares.flatten(2).transpose(1, 2)))
+            tokens.append(self.mode_proj(shares.flatten(2).transpose(1, 2)) + self.mode_place)
         if self.letter_proj is not None:
             tokens.append(self.letter_proj(picture_letter(evidence))[:, None])
         return torch.cat((*tokens, self.degradation.expand(len(evidence), -1, -1)), 1)
+
+    def _keep_places(self, name: str, dim: int, grid: tuple[int, int], positions: bool) -> None:
+        places = sine_positions(dim, *grid) if positions else torch.zeros(())
+        self.register_buffer(name, places, persistent=False)
+
+
+def _build_embedder(in_channels: int, dim: int, options: Mapping[str, Any]) -> ConvEmbedder | FieldEmbedder:
+    """Return the embedder of the vector field; ValueError for an unknown type."""
+    kind = options.get("type", "conv")
+    given = {key: value for key, value in options.items() if key != "type"}
+    if kind == "dinov2":
+        return FieldEmbedder(in_channels, **given)
+    if kind == "conv":
+        return ConvEmbedder(in_channels, **{"dim": dim, "global_embedding": False, **given})
+    raise ValueError(f"the embedder's type must be 'conv' or 'dinov2', got {kind!r}")
 
 
 class DensePrompts(nn.Module):

@@ -59,4 +59,5 @@ def _colour_wheel(flow: np.ndarray) -> np.ndarray:
 def _through_jpeg(bgr: np.ndarray) -> np.ndarray:
     """Return the picture as it is read back, RGB."""
     _, coded = cv2.imencode(".jpg", bgr)
-    return cv2.cvtColor(cv2.imdecode(coded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    read: np.ndarray = cv2.imdecode(coded, cv2.IMREAD_COLOR)  # type: ignore[assignment]
+    return cv2.cvtColor(read, cv2.COLOR_BGR2RGB)

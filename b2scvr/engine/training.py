@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -102,9 +103,26 @@ def _make_trainer(config: Config, name: str, settings: StageSettings, run: Train
     if run.init:
         load_weights(run.init, {part: network})
         trained_as["init"] = run.init
+    elif hashes := _load_pretrained(network, config.get("pretrained", False)):
+        trained_as["pretrained"] = hashes
     fingerprint = json.dumps(trained_as, sort_keys=True, default=list)
     folder = Path(run.work_dir) / name
     return Trainer(network, STAGES[name](settings.loss), settings, run, runtime, folder, fingerprint, part, name)
+
+
+def _load_pretrained(network: torch.nn.Module, wanted: object) -> dict[str, str]:
+    """Give the backbones of `network` their published weights and return the SHA-256 of the files by name.
+
+    wanted: False, True (found where such weights usually lie), or name -> path. MissingWeightsError says which file is
+    wanted, and from where.
+    """
+    load = getattr(network, "load_pretrained", None)
+    if not wanted or load is None:
+        return {}
+    hashes = load(dict(wanted) if isinstance(wanted, Mapping) else {})
+    for name, digest in hashes.items():
+        logger.info("%s: pretrained weights, SHA-256 %s", name, digest)
+    return hashes
 
 
 def _make_data(run: TrainSettings, settings: StageSettings) -> tuple[PairDataset, PairDataset | None]:

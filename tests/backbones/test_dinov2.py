@@ -52,7 +52,7 @@ def test_published_weights_load_from_where_they_lie(dinov2, tmp_path, monkeypatc
     torch.save(state, tmp_path / "dinov2_vits14_pretrain.pth")
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     other = DINOv2()
-    other.load_pretrained()
+    assert list(other.load_pretrained({})) == ["dinov2_vits14"]
     assert all(torch.equal(state[name], value) for name, value in other.vit.state_dict().items())
 
 
@@ -60,14 +60,14 @@ def test_missing_weights_and_unknown_variants_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv(VARIABLE, raising=False)
     with torch.device("meta"), pytest.raises(MissingWeightsError, match=r"dinov2_vits14_pretrain\.pth"):
-        FieldEmbedder(6, pretrained=True)
+        DINOv2().load_pretrained({})
     with pytest.raises(ValueError, match="vits14, vitb14, vitl14"):
         DINOv2("vits16")
 
 
 def test_field_embedder_trains_its_mix_alone_and_keeps_places():
     torch.manual_seed(0)
-    embedder = FieldEmbedder(6, grid=(2, 3), pretrained=False).train()
+    embedder = FieldEmbedder(6, grid=(2, 3)).train()
     assert isinstance(embedder, ImageEmbedder) and not embedder.backbone.training
     maps = torch.randn(2, 6, 4, 6)
     tokens, mean = embedder(maps)

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 import b2scvr
+from b2scvr.backbones.dinov2 import FieldEmbedder
 from b2scvr.config import load_config
 from b2scvr.dac.detector import Detector
-from b2scvr.dac.prompts import PROMPTS, parse_prompts, picture_letter
+from b2scvr.dac.prompts import PROMPTS, PromptTokens, parse_prompts, picture_letter
 from b2scvr.ops.evidence import CHANNELS, GROUPS
+from b2scvr.ops.positions import sine_positions
 from b2scvr.registry import MODELS
 from b2scvr.types import PredictionMode
 
@@ -130,6 +132,32 @@ def test_without_concealment_there_is_no_raster_prior():
 def test_the_letter_of_a_picture(modes, concealed, letter):
     one_hot = picture_letter(evidence_of(*modes, concealed=concealed))
     assert "IPB"[int(one_hot.argmax())] == letter and one_hot.sum() == 1
+
+
+def tokens_with(**options) -> PromptTokens:
+    torch.manual_seed(0)
+    return PromptTokens(16, ("mode", "mv"), num_degradation=2, mode_grid=(1, 2), **options)
+
+
+def test_tokens_with_places_tell_left_from_right():
+    """Evidence that is the same everywhere gives tokens that differ by their place alone, and by nothing without places."""
+    evidence = torch.full((1, len(CHANNELS), 4, 8), 0.5)
+    grid = {"embedder": {"widths": (), "grid": (2, 2)}}
+    with torch.no_grad():
+        plain, placed = tokens_with(**grid)(evidence)[0], tokens_with(positions=True, **grid)(evidence)[0]
+    assert torch.allclose(plain[0], plain[3], atol=1e-5) and torch.allclose(plain[4], plain[5], atol=1e-5)
+    assert torch.allclose(placed[:4] - plain[:4], sine_positions(16, 2, 2), atol=1e-5)
+    assert torch.allclose(placed[4:6] - plain[4:6], sine_positions(16, 1, 2), atol=1e-5)
+    assert torch.equal(placed[6:], plain[6:]), "learned tokens belong to no place"
+
+
+def test_vectors_may_be_seen_by_dinov2():
+    tokens = tokens_with(embedder={"type": "dinov2", "grid": (2, 3)})
+    assert isinstance(tokens.embedder, FieldEmbedder) and tokens.num_tokens == 6 + 2 + 2
+    with torch.no_grad():
+        assert tokens(torch.rand(1, len(CHANNELS), 3, 5)).shape == (1, 10, 16)
+    with pytest.raises(ValueError, match="'conv' or 'dinov2'"):
+        tokens_with(embedder={"type": "clip"})
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from b2scvr.checkpoints.known import VARIABLE, MissingWeightsError
 from b2scvr.checkpoints.load import read_metadata, read_weights
 from b2scvr.config import load_config
 from b2scvr.engine.training import train
@@ -61,3 +62,13 @@ def test_bad_runs_are_refused_before_training(make_config, tmp_path):
     with pytest.raises(ValueError, match="precision"):
         train(make_config("run", "train.precision=fp8"), device="cpu")
     assert not (tmp_path / "run").exists()
+
+
+def test_published_weights_are_wanted_unless_switched_off(make_config, tmp_path, monkeypatch):
+    for name in (VARIABLE, "TORCH_HOME", "HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    options = ("dac.sam_weights=sam2.1_hiera_t", "pretrained=True")
+    with pytest.raises(MissingWeightsError, match=r"sam2\.1_hiera_tiny\.pt.*156 MB.*pretrained=False"):
+        train(make_config("wanted", *options), stage="detect", device="cpu")
+    assert train(make_config("scratch", options[0], "pretrained=False"), stage="detect", device="cpu")
