@@ -59,6 +59,7 @@ class HierarchicalAugmentation(nn.Module):
 
     dims: widths of the levels; trunk_channels: channels of the trunk's scales, as many as levels, finest first;
     reductions: pooling of each level's attention. Defaults: the published sizes, with Hiera-tiny as the trunk.
+    carry: what a level found goes on to the next coarser one too, and not to the way back up only (as published).
     stretched: what the published weights were trained with: zeros fill the feature to multiples of STRETCHED_MULTIPLE,
     and trunk and mask are stretched over the filling too, so that they lie up to a sixth of the width off their places.
     """
@@ -70,6 +71,7 @@ class HierarchicalAugmentation(nn.Module):
         dims: Sequence[int] = (96, 192, 384, 768),
         reductions: Sequence[int] = (2, 4, 8, 8),
         heads: int = 4,
+        carry: bool = True,
         stretched: bool = False,
     ) -> None:
         super().__init__()
@@ -77,6 +79,7 @@ class HierarchicalAugmentation(nn.Module):
             raise ValueError(f"levels differ: trunk {trunk_channels}, dims {dims}, reductions {reductions}")
         widths = (channels, *dims)
         levels = range(len(dims))
+        self.carry = carry
         self.stretched = stretched
         self.enc = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 3, 2 if i else 1, 1) for i in levels)
         self.attn = nn.ModuleList(
@@ -97,8 +100,10 @@ class HierarchicalAugmentation(nn.Module):
         skips = []
         for enc, attn, scale in zip(self.enc, self.attn, trunk, strict=True):
             y = F.relu(enc(y))
-            y = y + attn(y, scale, mask)
-            skips.append(y)
+            skips.append(y + attn(y, scale, mask))
+            if self.carry:
+                y = skips[-1]
+        y = skips[-1]
         for dec, skip in zip(self.dec, skips[-2::-1], strict=True):
             y = F.relu(dec(y) + skip)
         return x + self.scale * self.out(y)[..., :height, :width]

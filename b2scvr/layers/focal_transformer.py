@@ -154,13 +154,21 @@ class TemporalFocalTransformer(nn.Module):
     """
 
     def __init__(
-        self, channels: int = 128, dim: int = 512, depth: int = 8, time_embedding: bool = True, **block: Any
+        self,
+        channels: int = 128,
+        dim: int = 512,
+        depth: int = 8,
+        time_embedding: bool = True,
+        window: tuple[int, int] = (5, 9),
+        **block: Any,
     ) -> None:
         super().__init__()
         grid = PatchGrid()
+        self.grid = grid
+        self.window = window
         self.split = SoftSplit(channels, dim, grid)
         self.time = nn.Linear(2, dim) if time_embedding else None
-        self.blocks = nn.ModuleList(TemporalFocalBlock(dim, grid=grid, **block) for _ in range(depth))
+        self.blocks = nn.ModuleList(TemporalFocalBlock(dim, window=window, grid=grid, **block) for _ in range(depth))
         self.compose = SoftComposition(channels, dim, grid)
 
     def forward(self, features: Tensor, others: Tensor | None = None, distance: Tensor | None = None) -> Tensor:

@@ -1,0 +1,256 @@
+"""The published recovery network: all pictures of a window restored at once (B2SCVR, arXiv 2507.22481, 2025).
+
+Legend: B batch, T pictures of a window: L local ones, consecutive, then reference pictures from farther away; C feature
+channels; h, w a quarter of the padded picture's size; E experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from b2scvr.backbones.clip import ClipImageEncoder
+from b2scvr.backbones.sam2 import HieraTrunk
+from b2scvr.cfc.augmentation import HierarchicalAugmentation
+from b2scvr.cfc.completion import FeatureCompletion
+from b2scvr.cfc.experts import MixtureOfResidualExperts
+from b2scvr.cfc.quirks import PRESETS
+from b2scvr.layers.focal_transformer import TemporalFocalTransformer
+from b2scvr.layers.frame_decoder import FrameDecoder
+from b2scvr.layers.frame_encoder import FrameEncoder
+from b2scvr.layers.propagation import BidirectionalPropagation
+from b2scvr.layers.spynet import SPyNet
+from b2scvr.ops.normalise import IMAGENET, normalise
+from b2scvr.ops.padding import pad_to_multiple
+from b2scvr.ops.warp import ChainedFlow
+from b2scvr.registry import MODELS
+
+STRIDE = 4  # pixels a cell of the feature grid
+OPTIONAL = ("augmentation", "completion", "experts")
+Part = Mapping[str, Any]  # arguments of a part
+
+
+@dataclass
+class GeneratorOutput:
+    """What the generator says. Flow is (x, y) in cells of the feature grid, between neighbours among local pictures."""
+
+    pictures: Tensor  # [B, T, 3, H, W] in [0, 1]: the network's pictures, everywhere, references too
+    flow_forward: Tensor  # [B, L - 1, 2, h, w], picture n -> n + 1
+    flow_backward: Tensor  # [B, L - 1, 2, h, w], picture n + 1 -> n
+    gate_weights: Tensor | None  # [B, L, E], sum to one; None without experts
+
+
+@MODELS.register_module()
+class RecoveryGenerator(nn.Module):
+    """The published generator: restores the local pictures of a window, with reference pictures to look at.
+
+        pictures outside the mask -> encode ------------------------------.
+        pictures inside the mask --> encode -> augment (HA, image trunk) -+-> complete -> experts (MoRE, CLIP's gate)
+             -> propagate (along SPyNet's flow) -> [local | references] -> temporal focal transformer -> decode, tanh
+
+    preset: "official" computes what the published weights were trained for, quirk by quirk (see Quirks); "corrected" has
+    none of them and the same parameters. parts: which of "augmentation", "completion" and "experts" there are. With
+    completion alone it is BSCVR-P (Liu et al., NeurIPS 2023), with none it is E2FGVI-HQ (Li et al., CVPR 2022).
+    frozen: names of parts that are not trained and stay in evaluation mode. The other arguments are those of FrameEncoder,
+    HieraTrunk, HierarchicalAugmentation, FeatureCompletion, ClipImageEncoder, MixtureOfResidualExperts, SPyNet,
+    BidirectionalPropagation, TemporalFocalTransformer and FrameDecoder; what they leave out is as published.
+    """
+
+    def __init__(
+        self,
+        preset: str = "corrected",
+        parts: Sequence[str] = OPTIONAL,
+        frozen: Sequence[str] = ("trunk", "embedder"),
+        encoder: Part | None = None,
+        trunk: Part | None = None,
+        augmentation: Part | None = None,
+        completion: Part | None = None,
+        embedder: Part | None = None,
+        experts: Part | None = None,
+        flow: Part | None = None,
+        propagation: Part | None = None,
+        transformer: Part | None = None,
+        decoder: Part | None = None,
+    ) -> None:
+        super().__init__()
+        _check_names("preset", [preset], PRESETS)
+        _check_names("parts", parts, OPTIONAL)
+        if "augmentation" in parts and "completion" not in parts:
+            raise ValueError("augmentation feeds completion: leave it out too")
+        quirks = self.quirks = PRESETS[preset]
+        self.encoder = FrameEncoder(**(encoder or {}))
+        channels = self.encoder.out_channels
+
+        self.trunk: HieraTrunk | None = None
+        self.augmentation: HierarchicalAugmentation | None = None
+        if "augmentation" in parts:
+            self.trunk = HieraTrunk(**(trunk or {}))
+            settings = {"carry": False, "stretched": quirks.stretched_augmentation, **(augmentation or {})}
+            self.augmentation = HierarchicalAugmentation(channels, self.trunk.channels, **settings)
+        self.completion: FeatureCompletion | None = None
+        if "completion" in parts:
+            settings = {"shifted": quirks.shifted_completion, "drop_path": 0.1, **(completion or {})}
+            self.completion = FeatureCompletion(channels, **settings)
+        self.embedder: ClipImageEncoder | None = None
+        self.experts: MixtureOfResidualExperts | None = None
+        if "experts" in parts:
+            settings = {
+                "shared_norm": True,
+                "replace": quirks.replacing_experts,
+                "across_pictures": quirks.attention_across_pictures,
+                **(experts or {}),
+            }
+            if settings.get("gate", "embedding") == "embedding":
+                self.embedder = ClipImageEncoder(**(embedder or {}))
+                settings.setdefault("embedding_dim", self.embedder.dim)
+            self.experts = MixtureOfResidualExperts(channels, **settings)
+
+        self.flow = SPyNet(**(flow or {}))
+        self.propagation = BidirectionalPropagation(channels, **(propagation or {}))
+        settings = {"time_embedding": False, "wrap": True, **(transformer or {})}
+        self.transformer = TemporalFocalTransformer(channels, **settings)
+        self.decoder = FrameDecoder(channels, **(decoder or {}))
+        self.multiple = self._multiple()
+        self.frozen = tuple(frozen)
+        _check_names("frozen", frozen, dict(self.named_children()) | dict.fromkeys(("trunk", "embedder", *OPTIONAL)))
+        for part in self._frozen_parts():
+            part.requires_grad_(False)
+        self.train()
+
+    def train(self, mode: bool = True) -> RecoveryGenerator:
+        """Set the mode of all parts but the frozen ones, which stay in evaluation mode."""
+        super().train(mode)
+        for part in self._frozen_parts():
+            part.eval()
+        return self
+
+    def forward(self, pictures: Tensor, mask: Tensor, local: int, corrupted: Tensor | None = None) -> GeneratorOutput:
+        """Restore a window.
+
+        pictures: [B, T, 3, H, W] in [0, 1], any size, what is right outside the mask; the first `local` ones follow one
+        another, the others are references; mask: [B, T, 1, H, W] in [0, 1], 1 = corrupted; corrupted: as pictures, what is
+        seen inside the mask (default: `pictures`). Raises ValueError when they do not belong together.
+        """
+        corrupted = pictures if corrupted is None else corrupted
+        self._check(pictures, mask, local, corrupted)
+        height, width = pictures.shape[-2:]
+        known, wrong, mask = (_pad(x, self.multiple) for x in (pictures * 2 - 1, corrupted[:, :local] * 2 - 1, mask))
+        given = mask[:, :local]
+        if self.quirks.first_mask_instead_of_none:
+            mask = _mask_first_of_unmasked(mask)
+        outside = known * (1 - mask)
+        inside = wrong * mask[:, :local]
+
+        features = self._encode(outside)
+        feature, references = features[:, :local], features[:, local:]
+        if self.completion is not None:
+            content = self._encode(inside).flatten(0, 1)
+            content = self._augmented(content, wrong.flatten(0, 1), given.flatten(0, 1))
+            feature = self.completion(feature.flatten(0, 1), content).unflatten(0, feature.shape[:2])
+        feature, gate_weights = self._mixed(feature, inside)
+        flow_forward, flow_backward = self._flows(outside[:, :local])
+        # It is the backward sweep that looks ahead.
+        ahead = flow_forward.flip(1) if self.quirks.reversed_backward_flow else flow_forward
+        feature = self.propagation(feature, ChainedFlow(ahead, flow_backward))
+        features = self.transformer(torch.cat((feature, references), 1))
+        decoded = self.decoder(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+
+        restored = (torch.tanh(decoded[..., :height, :width]) + 1) / 2
+        return GeneratorOutput(restored, flow_forward, flow_backward, gate_weights)
+
+    def _encode(self, pictures: Tensor) -> Tensor:
+        """[B, T, 3, H, W] in [-1, 1] -> features [B, T, C, h, w]."""
+        return self.encoder(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+
+    def _augmented(self, content: Tensor, pictures: Tensor, mask: Tensor) -> Tensor:
+        """Return the feature of the corrupted content [B, C, h, w] after HA; pictures: [B, 3, H, W] in [-1, 1], whole."""
+        if self.augmentation is None or self.trunk is None:
+            return content
+        height, width = content.shape[-2:]
+        multiple = self.trunk.multiple
+        if self.quirks.stretched_augmentation:
+            size = [-(-side // multiple) * multiple for side in pictures.shape[-2:]]
+            pictures, mask = (F.interpolate(x, size, mode="bilinear") for x in (pictures, mask))
+        else:
+            pictures, mask = pad_to_multiple(pictures, multiple), pad_to_multiple(mask, multiple)
+            content = pad_to_multiple(content, multiple // STRIDE)
+        if not self.quirks.raw_backbone_input:
+            pictures = normalise((pictures + 1) / 2, IMAGENET)
+        return self.augmentation(content, self.trunk(pictures), mask)[..., :height, :width]
+
+    def _mixed(self, feature: Tensor, inside: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the feature [B, L, C, h, w] after MoRE, and the gate's weights; inside: [B, L, 3, H, W] in [-1, 1]."""
+        if self.experts is None:
+            return feature, None
+        shape = feature.shape[:2]
+        mixed, weights = self.experts(feature.flatten(0, 1), self._embedding(inside.flatten(0, 1)), shape[1])
+        return mixed.unflatten(0, shape), weights.unflatten(0, shape)
+
+    def _embedding(self, content: Tensor) -> Tensor | None:
+        """Return the image embedding [B, D] of the corrupted content [B, 3, H, W] in [-1, 1], grey outside the mask."""
+        if self.embedder is None:
+            return None
+        if self.quirks.raw_backbone_input:
+            size = (self.embedder.image_size, self.embedder.image_size)
+            return self.embedder(F.interpolate(content, size, mode="bilinear"))[1]
+        return self.embedder(self.embedder.prepare((content + 1) / 2))[1]
+
+    def _flows(self, outside: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the flow between neighbours, forward and backward; outside: [B, L, 3, H, W] in [-1, 1]."""
+        batch, pictures, _, height, width = outside.shape
+        size = (height // STRIDE, width // STRIDE)
+        if pictures == 1:
+            nothing = outside.new_zeros(batch, 0, 2, *size)
+            return nothing, nothing
+        small = F.interpolate((outside.flatten(0, 1) + 1) / 2, size, mode="bilinear", align_corners=True)
+        small = small.unflatten(0, (batch, pictures))
+        earlier, later = small[:, :-1].flatten(0, 1), small[:, 1:].flatten(0, 1)
+        forward, backward = self.flow(earlier, later), self.flow(later, earlier)
+        return forward.unflatten(0, (batch, -1)), backward.unflatten(0, (batch, -1))
+
+    def _multiple(self) -> tuple[int, int]:
+        """Return (rows, columns) in pixels that the windows of the transformer tile."""
+        stride = self.transformer.grid.stride * STRIDE
+        rows, columns = self.transformer.window
+        return rows * stride, columns * stride
+
+    def _frozen_parts(self) -> list[nn.Module]:
+        parts = (getattr(self, name) for name in self.frozen)
+        return [part for part in parts if part is not None]
+
+    @staticmethod
+    def _check(pictures: Tensor, mask: Tensor, local: int, corrupted: Tensor) -> None:
+        if pictures.dim() != 5 or pictures.shape[2] != 3:
+            raise ValueError(f"pictures must be [B, T, 3, H, W], got {list(pictures.shape)}")
+        batch, count, _, height, width = pictures.shape
+        if not 1 <= local <= count:
+            raise ValueError(f"local must be between 1 and the window's {count} pictures, got {local}")
+        expected = {"mask": (mask, (batch, count, 1, height, width)), "corrupted": (corrupted, pictures.shape)}
+        for name, (tensor, shape) in expected.items():
+            if tensor.shape != shape:
+                raise ValueError(
+                    f"{name} is {list(tensor.shape)}, pictures {list(pictures.shape)} ask for {list(shape)}"
+                )
+
+
+def _pad(x: Tensor, multiple: tuple[int, int]) -> Tensor:
+    return pad_to_multiple(x, multiple, "mirror")
+
+
+def _mask_first_of_unmasked(mask: Tensor) -> Tensor:
+    """Return `mask` [B, T, 1, H, W], the first picture of a clip without any mask wholly masked."""
+    unmasked = (mask == 0).flatten(1).all(1)
+    first = torch.zeros_like(mask)
+    first[:, 0] = 1
+    return torch.where(unmasked[:, None, None, None, None], first, mask)
+
+
+def _check_names(argument: str, names: Iterable[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{argument}: unknown {name!r}; known: {', '.join(known)}")
