@@ -11,7 +11,7 @@ from b2scvr.types import MB_SIZE, SpliceError
 
 logger = logging.getLogger(__name__)
 
-_HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})  # 7.3.2.1.1
+HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})  # 7.3.2.1.1
 _EXTENDED_SAR = 255  # table E-1
 _MAX_MACROBLOCKS = 1 << 18  # more than twice the largest MaxFS of table A-1
 
@@ -124,7 +124,7 @@ def parse_sps(rbsp: bytes, reader: Reader = BitReader) -> Sps:
     profile, constraints, level = bits.u(8), bits.u(8), bits.u(8)
     set_id = limited(bits.ue(), 31, "seq_parameter_set_id")
     chroma, separate, depth_luma, depth_chroma = 1, False, 8, 8
-    if profile in _HIGH_PROFILES:
+    if profile in HIGH_PROFILES:
         chroma = limited(bits.ue(), 3, "chroma_format_idc")
         separate = chroma == 3 and bits.flag()
         depth_luma = 8 + limited(bits.ue(), 6, "bit_depth_luma_minus8")
