@@ -6,6 +6,7 @@ The number of jobs does not matter for memory: the next one is taken from `jobs`
 from __future__ import annotations
 
 import faulthandler
+import gc
 import multiprocessing
 import os
 import signal
@@ -98,12 +99,15 @@ def _end_with_parent() -> None:
 
 
 def _limited(function: Callable[..., Any], job: Job, time_limit_s: float | None) -> Any:
-    if time_limit_s is None:
-        return function(*job)
-    with open(os.devnull, "w") as nowhere:
-        # A watchdog of the interpreter's own: it also ends a decoder that never comes back.
-        faulthandler.dump_traceback_later(time_limit_s, exit=True, file=nowhere)
-        try:
+    try:
+        if time_limit_s is None:
             return function(*job)
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+        with open(os.devnull, "w") as nowhere:
+            # A watchdog of the interpreter's own: it also ends a decoder that never comes back.
+            faulthandler.dump_traceback_later(time_limit_s, exit=True, file=nowhere)
+            try:
+                return function(*job)
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+    finally:
+        gc.collect()  # PyAV's frames with side data refer to themselves: many pictures, too few objects to be noticed
