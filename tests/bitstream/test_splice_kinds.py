@@ -174,7 +174,8 @@ POC_TYPES = {
 def test_marking_operations_and_long_term_references(poc, play, same_planes, check_exact):
     units, shown = _with_long_term_references(sequence(2, 2, **poc))
     decoded, messages = play(units)
-    assert messages == [] and all(same_planes(decoded[n], planes) for n, planes in enumerate(shown))
+    assert messages == [] and list(decoded) == list(range(11))
+    assert all(same_planes(decoded[n], planes) for n, planes in enumerate(shown))
     for chosen in ({0}, {1}, {3}, {5}, {7}, {9}, {0, 1, 3, 5, 7, 9}, set(range(11))):
         check_exact(units, chosen)
 
