@@ -10,7 +10,9 @@ marking and IDR number are those that were sent (7.3.3). Samples come out as the
   damaged streams of natural video (x264 defaults, 848x480, true samples): 14 were bit-exact; 104 of 341 damaged pictures
   were not, the worst at 30.6 dB in luma. Without direct prediction 18 of 18 were bit-exact.
 - Where only some slices of a picture are replaced, the deblocking of the edges between those and the others (8.7), unless
-  they were sent with disable_deblocking_filter_idc 1 or 2.
+  they were sent with disable_deblocking_filter_idc 1 or 2. Measured on 24 encodes of 4 clips (x264, 4 slices, 640x352, CRF
+  18 to 38, true samples in one slice): rows of luma that differ lie 3 above such an edge at most and 5 below; luma of the
+  picture at 60.5 to 82.9 dB, of the four pictures after it at 61.7 dB or more.
 """
 
 from __future__ import annotations
@@ -116,8 +118,7 @@ def splice_picture(access_unit: bytes, planes: Planes, sets: ParameterSets, wron
     All samples come out exactly as given when all slices are replaced, or when the edges between those that go and those
     that stay were not deblocked (disable_deblocking_filter_idc 1 or 2 in the slice below or to the right). Else the slices
     that stay deviate at such an edge: above it by what deblocking would have changed, in 3 rows of luma (or 3 columns)
-    and 1 of chroma (3 in 4:4:4); below it the filter may now smooth what it had smoothed before, and its effect may reach
-    on over the edges of the transform blocks inside the macroblock.
+    and 1 of chroma (3 in 4:4:4); below it the same, and what the edges of the transform blocks behind it make of that.
 
     Redundant pictures (7.4.3) are dropped, all other NAL units stay. Raises SpliceError for a picture that cannot be
     replaced, ValueError for planes or macroblocks of another size than its own.

@@ -5,7 +5,15 @@ import cv2
 import numpy as np
 import pytest
 
-from b2scvr.bitstream.planes import colour_of, merge_planes, planes_from_frame, planes_to_rgb, rgb_to_planes
+from b2scvr.bitstream.planes import (
+    colour_of,
+    grow_planes,
+    merge_planes,
+    pixel_format_of,
+    planes_from_frame,
+    planes_to_rgb,
+    rgb_to_planes,
+)
 from b2scvr.types import Planes
 
 
@@ -50,8 +58,50 @@ def test_known_colours(colour, matrix, full_range, expected):
 def test_round_trip(matrix, full_range):
     planes = _planes()
     back = rgb_to_planes(planes_to_rgb(planes, matrix, full_range), matrix, full_range)
-    assert _psnr(back.y, planes.y) > 62 and _psnr(back.u, planes.u) > 55 and _psnr(back.v, planes.v) > 55
+    assert min(_psnr(getattr(back, name), getattr(planes, name)) for name in "yuv") > 72
     assert abs(back.y.astype(float).mean() - planes.y.mean()) < 0.05  # not systematically darker
+
+
+def _planes_of(pixel_format, height=58, width=106, seed=0):
+    rng = np.random.default_rng(seed)
+    form = av.VideoFormat(pixel_format, width, height)
+    bits = form.components[0].bits
+    levels = [(120, 70), (128, 30), (128, 30)]
+    made = []
+    for component, (mean, spread) in zip(form.components, levels, strict=True):
+        plane = cv2.GaussianBlur(rng.normal(0, 1, (component.height, component.width)).astype(np.float32), (0, 0), 2)
+        values = np.rint((mean + spread * plane / np.abs(plane).max()) * (1 << bits - 8))
+        made.append(values.astype(np.uint8 if bits == 8 else np.uint16))
+    return Planes(*made)
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+@pytest.mark.parametrize("pixel_format", ["yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuv444p12le"])
+def test_round_trip_of_other_formats(pixel_format, full_range):
+    """8 bit samples come back as they were; of more bits RGB of 8 bits keeps only so much."""
+    planes = _planes_of(pixel_format)
+    back = rgb_to_planes(planes_to_rgb(planes, "bt709", full_range, pixel_format), "bt709", full_range, pixel_format)
+    bits = av.VideoFormat(pixel_format).components[0].bits
+    for name in "yuv":
+        old, new = getattr(planes, name), getattr(back, name)
+        assert new.dtype == old.dtype and new.shape == old.shape
+        assert _psnr(new / (1 << bits - 8), old / (1 << bits - 8)) > (72 if bits == 8 else 54)
+
+
+@pytest.mark.parametrize(("pixel_format", "shift"), [("gbrp", 0), ("gbrp10le", 2)])
+def test_samples_that_are_rgb_themselves(pixel_format, shift):
+    rgb = np.random.default_rng(0).integers(0, 256, (6, 10, 3)).astype(np.uint8)
+    planes = rgb_to_planes(rgb, "gbr", True, pixel_format)
+    assert np.array_equal(planes.y, rgb[..., 1].astype(planes.y.dtype) << shift)
+    assert np.array_equal(planes_to_rgb(planes, "gbr", True, pixel_format), rgb)
+
+
+def test_formats_of_frames():
+    for name, expected in {"yuvj422p": "yuv422p", "gbrp": "gbrp", "yuv420p10le": "yuv420p10le"}.items():
+        assert pixel_format_of(av.VideoFrame(16, 16, name)) == expected
+    for name in ("nv12", "gray", "rgb24", "yuva420p"):
+        assert pixel_format_of(av.VideoFrame(16, 16, name)) is None
+    assert colour_of(av.VideoFrame(16, 16, "gbrp"))[0] == "gbr"
 
 
 def test_frame_to_planes_and_colour():
@@ -88,6 +138,30 @@ def test_merge_takes_whole_macroblocks_and_edits_nothing():
     merged.y[:] = 0
     for before, after in zip(kept, (decoded.y, decoded.u, restored.y), strict=True):
         assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p10le"])
+def test_merge_of_what_is_shown_into_what_is_coded(pixel_format):
+    """A picture of 64x112 of which 50x100 are shown, from row 4 and column 6 on."""
+    decoded = _planes_of(pixel_format, 64, 112, seed=1)
+    restored = _planes_of(pixel_format, 50, 100, seed=2)
+    macroblocks = np.zeros((4, 7), bool)
+    macroblocks[0, 0] = macroblocks[3, 6] = True
+    merged = merge_planes(decoded, restored, macroblocks, (4, 6))
+    assert np.array_equal(merged.y[4:16, 6:16], restored.y[:12, :10])
+    assert (merged.y[:4, 6:16] == restored.y[0, :10]).all() and (merged.y[4:16, :6] == restored.y[:12, :1]).all()
+    assert (merged.y[54:, 106:] == restored.y[-1, -1]).all() and (merged.y[48:54, 106:] == restored.y[44:50, -1:]).all()
+    assert np.array_equal(merged.y[16:48], decoded.y[16:48]) and merged.u.shape == decoded.u.shape
+    down, across = 64 // decoded.u.shape[0], 112 // decoded.u.shape[1]
+    assert np.array_equal(merged.u[16 // down : 48 // down], decoded.u[16 // down : 48 // down])
+    assert np.array_equal(merged.v[4 // down : 16 // down, 6 // across : 16 // across],
+                          restored.v[: 12 // down, : 10 // across])  # fmt: skip
+
+
+def test_grown_planes_repeat_their_edges():
+    grown = grow_planes(_planes(), (64, 112))
+    assert grown.y.shape == (64, 112) and grown.u.shape == (32, 56)
+    assert (grown.y[58:, :106] == grown.y[57, :106]).all() and (grown.v[:, 53:] == grown.v[:, 52:53]).all()
 
 
 def test_wrong_arguments():
