@@ -11,8 +11,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-_THUMBNAIL = (48, 27)  # width, height: shifts by one picture show, noise and JPEG do not
-_CAP_LEVELS = 12.0  # of 255: damage differs by more, and counts no more for it
+_THUMBNAIL = (160, 90)  # width, height: coarser ones misplace more pictures (docs/data.md)
+_CAP_LEVELS = 3  # of 255: damage differs by more, and counts no more for it
 _STEP_COST = 2.0  # of a picture dropped or repeated, in typical differences of neighbouring clean pictures
 _LEAST_STEP_COST = 0.05  # levels: where nothing moves, no step is taken for nothing
 _MARGIN = 16  # pictures that the path may stray from the diagonal, beyond the difference of the counts
@@ -43,24 +43,28 @@ def slots(path: np.ndarray, pictures: np.ndarray, clean: np.ndarray) -> tuple[np
     chosen = np.full(len(clean), -1)
     for index in np.unique(path):
         rivals = np.flatnonzero(path == index)
-        thumbnail = _thumbnails(clean[index : index + 1])
-        chosen[index] = rivals[int(np.argmin(_difference(_thumbnails(pictures[rivals]), thumbnail)))]
+        if len(rivals) == 1:
+            chosen[index] = rivals[0]
+            continue
+        truth = _thumbnails(clean[index : index + 1]).repeat(len(rivals), axis=0)
+        chosen[index] = rivals[int(np.argmin(_difference(_thumbnails(pictures[rivals]), truth)))]
     missing = chosen < 0
     filled = np.maximum.accumulate(chosen)
     return np.where(filled < 0, chosen[np.argmin(missing)], filled), missing
 
 
 def _thumbnails(pictures: np.ndarray) -> np.ndarray:
-    """[N, H, W, 3] -> float32 [N, h w], grey levels."""
+    """[N, H, W, 3] -> uint8 [N, P], grey levels."""
     grey = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures)
-    return np.stack([cv2.resize(g, _THUMBNAIL, interpolation=cv2.INTER_AREA).reshape(-1) for g in grey]).astype(
-        np.float32
-    )
+    return np.stack([cv2.resize(g, _THUMBNAIL, interpolation=cv2.INTER_AREA).reshape(-1) for g in grey])
 
 
 def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Mean capped difference of thumbnails, in levels: [N, P], [N or 1, P] -> [N]."""
-    return np.minimum(np.abs(a - b), _CAP_LEVELS).mean(axis=1)
+    """Mean capped difference of thumbnails, in levels: uint8 [N, P] twice -> float [N]."""
+    if not len(a):
+        return np.zeros(0)
+    capped = cv2.min(cv2.absdiff(a, b), _CAP_LEVELS)
+    return cv2.reduce(capped, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0]
 
 
 def _costs(pictures: np.ndarray, clean: np.ndarray, band: int) -> np.ndarray:

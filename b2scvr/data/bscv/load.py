@@ -197,9 +197,8 @@ class _Loader:
         if len(series) != len(clean):
             return f"{len(series)} damaged pictures for {len(clean)} clean ones"
         if self.check_content and pictures.shape == clean.shape:
-            chosen, missing = slots(align(pictures, clean), pictures, clean)
-            moved = [i for i in np.flatnonzero(chosen != np.arange(len(clean))) if not missing[i]]
-            if moved:
+            moved = np.flatnonzero(align(pictures, clean) != np.arange(len(clean)))
+            if len(moved):
                 return f"damaged pictures from number {moved[0]} on show other moments than the clean ones"
         return ""
 
