@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from b2scvr.checkpoints.load import load_part
+from b2scvr.checkpoints.keys import KeyMap, load_published
+from b2scvr.checkpoints.known import KNOWN, require_weights, sha256_of
 from b2scvr.ops.normalise import CLIP, normalise
 
-VISUAL_PREFIX = "visual"  # of the image tower's weights in open_clip's files
+KEYS = KeyMap(rules=((r"visual\.(.+)", r"\1"),), unused=(r"(?!visual\.).+",))  # the text tower is not here
 
 
 class ClipImageEncoder(nn.Module):
     """Pictures -> tokens and one embedding. Defaults: ViT-B-32; it is built here, nothing is downloaded.
 
-    image_size: side of the square it sees; weights: a file of open_clip whose image tower is loaded; None leaves the
-    weights random, for a checkpoint to fill.
+    image_size: side of the square that it sees; published: name in checkpoints.known of a CLIP of this size, for
+    `load_pretrained`.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class ClipImageEncoder(nn.Module):
         layers: int = 12,
         heads: int = 12,
         dim: int = 512,
-        weights: str | Path | None = None,
+        published: str = "clip_vit_b_32",
     ) -> None:
         # The package takes seconds to import, which only networks with this tower should wait for.
         from open_clip.transformer import VisionTransformer
@@ -39,13 +40,21 @@ class ClipImageEncoder(nn.Module):
         self.visual = VisionTransformer(
             image_size, patch_size, width, layers, heads, mlp_ratio=4.0, output_dim=dim, output_tokens=True
         )
-        if weights is not None:
-            load_part(self.visual, weights, VISUAL_PREFIX)
+        self.published = published
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """maps: [B, 3, image_size, image_size], prepared. Returns tokens [B, L, dim] and one embedding [B, dim]."""
         embedding, tokens = self.visual(maps)
         return tokens @ self.visual.proj, embedding
+
+    def load_pretrained(self, paths: Mapping[str, str]) -> dict[str, str]:
+        """Load the published image tower, from `paths` (by name) or where it is found; return its SHA-256 by name.
+
+        MissingWeightsError says which file is wanted, and from where.
+        """
+        path = require_weights(KNOWN[self.published], paths.get(self.published))
+        load_published(path, self.visual, KEYS)
+        return {self.published: sha256_of(path)}
 
     def prepare(self, pictures: Tensor) -> Tensor:
         """Return pictures [B, 3, H, W] in [0, 1] as CLIP was trained: stretched to the square, bicubic, normalised."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -25,14 +24,15 @@ from sam2.modeling.sam.transformer import RoPEAttention, TwoWayTransformer
 from torch import Tensor, nn
 
 from b2scvr.checkpoints.detector_keys import SEGMENT_ANYTHING
+from b2scvr.checkpoints.keys import KeyMap, load_published
 from b2scvr.checkpoints.known import KNOWN, require_weights, sha256_of
-from b2scvr.checkpoints.load import WeightsMismatchError, compare_keys, load_part, read_weights
+from b2scvr.checkpoints.load import WeightsMismatchError, compare_keys, read_weights
 from b2scvr.ops.normalise import IMAGENET, normalise
 from b2scvr.ops.resize import resize
 
 STRIDE = 16  # of the feature that memory and decoder work on, in pixels of the square picture
 PATCH_STRIDE = 4  # of the trunk's finest map
-TRUNK_PREFIX = "image_encoder.trunk"  # of the trunk's weights in SAM 2.1's checkpoints
+TRUNK = KeyMap(rules=((r"image_encoder\.trunk\.(.+)", r"\1"),), unused=(r"(?!image_encoder\.trunk\.).+",))
 MEMORY_PARTS = ("memory_", "maskmem_", "no_mem_embed")  # of which a detector has one kind or the other
 EMPTY_MASK = -10.0  # what SAM 2 gives its memory encoder where nothing is: 20 * sigmoid(-inf) - 10
 
@@ -214,8 +214,7 @@ class SegmentAnything(nn.Module):
 class HieraTrunk(nn.Module):
     """The image trunk on its own: picture -> maps at strides 4, 8, 16, 32, as many as `stages`.
 
-    weights: a file of SAM 2.1 (its checkpoint, or a state dict with its names) whose trunk is loaded; None leaves the
-    weights random, for a checkpoint to fill.
+    published: name in checkpoints.known of SAM 2.1 of this size, for `load_pretrained`.
     """
 
     def __init__(
@@ -226,15 +225,20 @@ class HieraTrunk(nn.Module):
         global_att_blocks: Sequence[int] = (5, 7, 9),
         background_size: Sequence[int] = (7, 7),
         heads: int = 1,
-        weights: str | Path | None = None,
+        published: str = "sam2.1_hiera_t",
     ) -> None:
         super().__init__()
         self.encoder = _hiera(embed_dim, stages, window_spec, global_att_blocks, background_size, heads)
         self.channels = tuple(self.encoder.channel_list[::-1])  # finest first
         # The window embedding is tiled over the finest map, and every stage halves it.
         self.multiple = PATCH_STRIDE * math.lcm(window_spec[0], 2 ** (len(self.channels) - 1))
-        if weights is not None:
-            load_part(self.encoder, weights, TRUNK_PREFIX)
+        self.published = published
+
+    def load_pretrained(self, paths: Mapping[str, str]) -> dict[str, str]:
+        """Load the trunk of the published SAM 2.1; as SegmentAnything.load_pretrained."""
+        path = require_weights(KNOWN[self.published], paths.get(self.published))
+        load_published(path, self.encoder, TRUNK)
+        return {self.published: sha256_of(path)}
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """pictures: [B, 3, H, W], H and W multiples of `multiple`, normalised by ImageNet's statistics.

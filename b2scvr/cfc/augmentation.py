@@ -37,8 +37,9 @@ class MaskedCrossAttention(nn.Module):
         height, width = x.shape[-2:]
         size = (max(height // self.reduction, 1), max(width // self.reduction, 1))
         if self.stretched:
-            coarse = F.avg_pool2d(x, self.reduction)
-            pooled = F.avg_pool2d(F.interpolate(context, (height, width), mode="bilinear"), self.reduction)
+            cell = (min(self.reduction, height), min(self.reduction, width))
+            coarse = F.avg_pool2d(x, cell)
+            pooled = F.avg_pool2d(F.interpolate(context, (height, width), mode="bilinear"), cell)
             inside = F.interpolate(mask, size, mode="bilinear")
         else:
             coarse, pooled, inside = (F.adaptive_avg_pool2d(grid, size) for grid in (x, context, mask))

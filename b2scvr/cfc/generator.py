@@ -7,7 +7,7 @@ channels; h, w a quarter of the padded picture's size; E experts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -19,7 +19,10 @@ from b2scvr.backbones.sam2 import HieraTrunk
 from b2scvr.cfc.augmentation import HierarchicalAugmentation
 from b2scvr.cfc.completion import FeatureCompletion
 from b2scvr.cfc.experts import MixtureOfResidualExperts
-from b2scvr.cfc.quirks import PRESETS
+from b2scvr.cfc.quirks import PRESETS, Quirks
+from b2scvr.checkpoints.generator_keys import SPYNET
+from b2scvr.checkpoints.keys import load_published
+from b2scvr.checkpoints.known import KNOWN, require_weights, sha256_of
 from b2scvr.layers.focal_transformer import TemporalFocalTransformer
 from b2scvr.layers.frame_decoder import FrameDecoder
 from b2scvr.layers.frame_encoder import FrameEncoder
@@ -32,6 +35,7 @@ from b2scvr.registry import MODELS
 
 STRIDE = 4  # pixels a cell of the feature grid
 OPTIONAL = ("augmentation", "completion", "experts")
+PARTS = ("encoder", "trunk", "embedder", "flow", "propagation", "transformer", "decoder", *OPTIONAL)
 Part = Mapping[str, Any]  # arguments of a part
 
 
@@ -54,8 +58,9 @@ class RecoveryGenerator(nn.Module):
              -> propagate (along SPyNet's flow) -> [local | references] -> temporal focal transformer -> decode, tanh
 
     preset: "official" computes what the published weights were trained for, quirk by quirk (see Quirks); "corrected" has
-    none of them and the same parameters. parts: which of "augmentation", "completion" and "experts" there are. With
-    completion alone it is BSCVR-P (Liu et al., NeurIPS 2023), with none it is E2FGVI-HQ (Li et al., CVPR 2022).
+    none of them and the same parameters; quirks: single ones otherwise than in the preset. parts: which of "augmentation",
+    "completion" and "experts" there are. With completion alone it is BSCVR-P (Liu et al., NeurIPS 2023), with none it is
+    E2FGVI-HQ (Li et al., CVPR 2022).
     frozen: names of parts that are not trained and stay in evaluation mode. The other arguments are those of FrameEncoder,
     HieraTrunk, HierarchicalAugmentation, FeatureCompletion, ClipImageEncoder, MixtureOfResidualExperts, SPyNet,
     BidirectionalPropagation, TemporalFocalTransformer and FrameDecoder; what they leave out is as published.
@@ -64,6 +69,7 @@ class RecoveryGenerator(nn.Module):
     def __init__(
         self,
         preset: str = "corrected",
+        quirks: Mapping[str, bool] | None = None,
         parts: Sequence[str] = OPTIONAL,
         frozen: Sequence[str] = ("trunk", "embedder"),
         encoder: Part | None = None,
@@ -78,49 +84,51 @@ class RecoveryGenerator(nn.Module):
         decoder: Part | None = None,
     ) -> None:
         super().__init__()
-        _check_names("preset", [preset], PRESETS)
+        self.quirks = _quirks(preset, quirks or {})
         _check_names("parts", parts, OPTIONAL)
         if "augmentation" in parts and "completion" not in parts:
             raise ValueError("augmentation feeds completion: leave it out too")
-        quirks = self.quirks = PRESETS[preset]
         self.encoder = FrameEncoder(**(encoder or {}))
         channels = self.encoder.out_channels
-
         self.trunk: HieraTrunk | None = None
         self.augmentation: HierarchicalAugmentation | None = None
         if "augmentation" in parts:
             self.trunk = HieraTrunk(**(trunk or {}))
-            settings = {"carry": False, "stretched": quirks.stretched_augmentation, **(augmentation or {})}
+            settings = {"carry": False, "stretched": self.quirks.stretched_augmentation, **(augmentation or {})}
             self.augmentation = HierarchicalAugmentation(channels, self.trunk.channels, **settings)
         self.completion: FeatureCompletion | None = None
         if "completion" in parts:
-            settings = {"shifted": quirks.shifted_completion, "drop_path": 0.1, **(completion or {})}
+            settings = {"shifted": self.quirks.shifted_completion, "drop_path": 0.1, **(completion or {})}
             self.completion = FeatureCompletion(channels, **settings)
         self.embedder: ClipImageEncoder | None = None
         self.experts: MixtureOfResidualExperts | None = None
         if "experts" in parts:
-            settings = {
-                "shared_norm": True,
-                "replace": quirks.replacing_experts,
-                "across_pictures": quirks.attention_across_pictures,
-                **(experts or {}),
-            }
-            if settings.get("gate", "embedding") == "embedding":
-                self.embedder = ClipImageEncoder(**(embedder or {}))
-                settings.setdefault("embedding_dim", self.embedder.dim)
-            self.experts = MixtureOfResidualExperts(channels, **settings)
-
+            self._add_experts(channels, embedder or {}, experts or {})
         self.flow = SPyNet(**(flow or {}))
         self.propagation = BidirectionalPropagation(channels, **(propagation or {}))
         settings = {"time_embedding": False, "wrap": True, **(transformer or {})}
         self.transformer = TemporalFocalTransformer(channels, **settings)
         self.decoder = FrameDecoder(channels, **(decoder or {}))
-        self.multiple = self._multiple()
+        stride = self.transformer.grid.stride * STRIDE
+        self.multiple = (self.transformer.window[0] * stride, self.transformer.window[1] * stride)  # pixels
+        _check_names("frozen", frozen, PARTS)
         self.frozen = tuple(frozen)
-        _check_names("frozen", frozen, dict(self.named_children()) | dict.fromkeys(("trunk", "embedder", *OPTIONAL)))
         for part in self._frozen_parts():
             part.requires_grad_(False)
         self.train()
+
+    def _add_experts(self, channels: int, embedder: Part, experts: Part) -> None:
+        settings = {
+            "shared_norm": True,
+            "replace": self.quirks.replacing_experts,
+            "across_pictures": self.quirks.attention_across_pictures,
+            **experts,
+        }
+        # Only the gate that reads an embedding has an embedder: another's would never be asked.
+        if settings.get("gate", "embedding") == "embedding":
+            self.embedder = ClipImageEncoder(**embedder)
+            settings["embedding_dim"] = self.embedder.dim
+        self.experts = MixtureOfResidualExperts(channels, **settings)
 
     def train(self, mode: bool = True) -> RecoveryGenerator:
         """Set the mode of all parts but the frozen ones, which stay in evaluation mode."""
@@ -128,6 +136,19 @@ class RecoveryGenerator(nn.Module):
         for part in self._frozen_parts():
             part.eval()
         return self
+
+    def load_pretrained(self, paths: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Give trunk, embedder and flow their published weights and return the SHA-256 of the files by name.
+
+        paths: name in checkpoints.known -> file; the others are looked for. MissingWeightsError says which file is
+        wanted, and from where. Not to be used with the weights of B2SCVR, which hold backbones of their own.
+        """
+        found: dict[str, str] = {}
+        for backbone in (self.trunk, self.embedder):
+            found |= backbone.load_pretrained(paths or {}) if backbone is not None else {}
+        path = require_weights(KNOWN["spynet"], (paths or {}).get("spynet"))
+        load_published(path, self.flow, SPYNET)
+        return found | {"spynet": sha256_of(path)}
 
     def forward(self, pictures: Tensor, mask: Tensor, local: int, corrupted: Tensor | None = None) -> GeneratorOutput:
         """Restore a window.
@@ -213,12 +234,6 @@ class RecoveryGenerator(nn.Module):
         forward, backward = self.flow(earlier, later), self.flow(later, earlier)
         return forward.unflatten(0, (batch, -1)), backward.unflatten(0, (batch, -1))
 
-    def _multiple(self) -> tuple[int, int]:
-        """Return (rows, columns) in pixels that the windows of the transformer tile."""
-        stride = self.transformer.grid.stride * STRIDE
-        rows, columns = self.transformer.window
-        return rows * stride, columns * stride
-
     def _frozen_parts(self) -> list[nn.Module]:
         parts = (getattr(self, name) for name in self.frozen)
         return [part for part in parts if part is not None]
@@ -248,6 +263,12 @@ def _mask_first_of_unmasked(mask: Tensor) -> Tensor:
     first = torch.zeros_like(mask)
     first[:, 0] = 1
     return torch.where(unmasked[:, None, None, None, None], first, mask)
+
+
+def _quirks(preset: str, changes: Mapping[str, bool]) -> Quirks:
+    _check_names("preset", [preset], PRESETS)
+    _check_names("quirks", changes, [field.name for field in fields(Quirks)])
+    return replace(PRESETS[preset], **changes)
 
 
 def _check_names(argument: str, names: Iterable[str], known: Iterable[str]) -> None:

@@ -5,29 +5,25 @@ The three networks use the same names for what they share.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
-from torch import Tensor
+from b2scvr.checkpoints.keys import KeyMap, Rule
 
-Rule = tuple[str, str]  # pattern of a whole published name, template of ours
-
-ENCODER = [
+ENCODER: list[Rule] = [
     *((rf"encoder\.layers\.{2 * i}\.(.+)", rf"encoder.stem.{i}.\1") for i in range(4)),
     *((rf"encoder\.layers\.{2 * i + 8}\.(.+)", rf"encoder.tail.{i}.\1") for i in range(5)),
 ]
-FLOW = [
+FLOW: list[Rule] = [
     (rf"update_spynet\.basic_module\.(\d)\.basic_module\.{i}\.conv\.(.+)", rf"flow.levels.\1.{2 * i}.\2")
     for i in range(5)
 ]
-AUGMENTATION = [
+AUGMENTATION: list[Rule] = [
     (r"sam2_encoder\.(.+)", r"trunk.\1"),
     (r"sam_fuser\.learnable_weight", r"augmentation.scale"),
     (r"sam_fuser\.dec4\.(.+)", r"augmentation.out.\1"),
     *((rf"sam_fuser\.(enc|attn|dec){i + 1}\.(.+)", rf"augmentation.\1.{i}.\2") for i in range(4)),
 ]
-COMPLETION = [
+COMPLETION: list[Rule] = [
     (r"feat_enhance_module\.patch_embed\.norm\.(.+)", r"completion.norm_in.\1"),
     (r"feat_enhance_module\.norm\.(.+)", r"completion.norm_out.\1"),
     (r"feat_enhance_module\.conv_after_body\.(.+)", r"completion.conv_after_body.\1"),
@@ -45,7 +41,7 @@ COMPLETION = [
         )
     ),
 ]
-EXPERTS = [
+EXPERTS: list[Rule] = [
     (r"feat_prompt_module\.clip\.(visual\..+)", r"embedder.\1"),
     (r"feat_prompt_module\.clip_mlp\.(.+)", r"experts.adapter.\1"),
     (r"feat_prompt_module\.gate\.(.+)", r"experts.gate.\1"),
@@ -73,12 +69,12 @@ EXPERTS = [
         )
     ),
 ]
-PROPAGATION = [
+PROPAGATION: list[Rule] = [
     (r"feat_prop_module\.deform_align\.(.+)", r"propagation.align.\1"),
     (r"feat_prop_module\.backbone\.(.+)", r"propagation.mix.\1"),
     (r"feat_prop_module\.fusion\.(.+)", r"propagation.fusion.\1"),
 ]
-TRANSFORMER = [
+TRANSFORMER: list[Rule] = [
     (r"ss\.(.+)", r"transformer.split.\1"),
     (r"sc\.(.+)", r"transformer.compose.\1"),
     (r"transformer\.(\d+)\.pool_layers\.0\.(.+)", r"transformer.blocks.\1.attn.pool.\2"),
@@ -86,84 +82,53 @@ TRANSFORMER = [
     (r"transformer\.(\d+)\.mlp\.conv2\.1\.(.+)", r"transformer.blocks.\1.mlp.conv2.\2"),
     (r"transformer\.(\d+)\.((?:norm\d|attn)\..+)", r"transformer.blocks.\1.\2"),
 ]
-DECODER = [
+DECODER: list[Rule] = [
     (r"decoder\.0\.conv\.(.+)", r"decoder.up1.\1"),
     (r"decoder\.2\.(.+)", r"decoder.conv1.\1"),
     (r"decoder\.4\.conv\.(.+)", r"decoder.up2.\1"),
     (r"decoder\.6\.(.+)", r"decoder.conv2.\1"),
 ]
-DISCRIMINATOR = [(r"conv\.(.+)", r"conv.\1")]
-
-COMPUTED = (  # our networks compute these from their sizes
+COMPUTED = (
     r".*\.relative_position_index(_SA)?",
     r".*\.valid_ind_rolled",
     r"update_spynet\.(mean|std)",
 )
-UNUSED = (  # stored, but read by no part of the published forward pass
-    r"feat_prompt_module\.layers(_1)?\.\d+\.residual_group\.layers\.\d+\.wqkv\..+",
+UNUSED = (
+    r"feat_prompt_module\.layers(_1)?\.\d+\.residual_group\.layers\.\d+\.wqkv\..+",  # computed and thrown away
     r"feat_prompt_module\.clip\.(?!visual\.).+",  # the text tower
 )
-LINEAR = ("experts.channel_attention.condition.weight", "augmentation.scale")  # 1x1 convolutions and scalars of theirs
+SQUEEZED = ("experts.channel_attention.condition.weight", "augmentation.scale")
 
-_SHARED = ENCODER + FLOW + PROPAGATION + TRANSFORMER + DECODER
-RULES: dict[str, list[Rule]] = {
-    "b2scvr": _SHARED + AUGMENTATION + COMPLETION + EXPERTS,
-    "bscvr-p": _SHARED + COMPLETION,
-    "e2fgvi-hq": _SHARED,
-    "discriminator": DISCRIMINATOR,
+
+def _generator(*parts: list[Rule]) -> KeyMap:
+    shared = (ENCODER, FLOW, PROPAGATION, TRANSFORMER, DECODER)
+    return KeyMap(tuple(rule for part in (*shared, *parts) for rule in part), COMPUTED, UNUSED, SQUEEZED)
+
+
+GENERATORS: dict[str, KeyMap] = {
+    "b2scvr": _generator(AUGMENTATION, COMPLETION, EXPERTS),
+    "bscvr-p": _generator(COMPLETION),
+    "e2fgvi-hq": _generator(),
 }
-MARKS = (  # the first whose beginning some name has tells the kind
+DISCRIMINATOR = KeyMap(rules=((r"(conv\..+)", r"\1"),))
+SPYNET = KeyMap(
+    rules=tuple((rule.replace(r"update_spynet\.", ""), name.replace("flow.", "")) for rule, name in FLOW),
+    computed=("mean", "std"),
+)
+MARKS = (  # the first that some name begins with tells the kind
     ("feat_prompt_module.", "b2scvr"),
     ("feat_refine_module.", "bscvr-s"),
     ("feat_enhance_module.", "bscvr-p"),
     ("ss.embedding.", "e2fgvi-hq"),
     ("conv.0.weight_orig", "discriminator"),
+    ("sam_mask_decoder.neck.", "detector"),
 )
 
 
-@dataclass
-class Translation:
-    """Weights under our names, and the published names that have none."""
-
-    weights: dict[str, Tensor] = field(default_factory=dict)
-    computed: list[str] = field(default_factory=list)  # constants that our networks compute
-    unused: list[str] = field(default_factory=list)  # read by no part of the network
-    unknown: list[str] = field(default_factory=list)  # of another network
-
-
 def recognise(names: Iterable[str]) -> str | None:
-    """Return the kind of network whose published weights have these names: a key of RULES, "bscvr-s", or None."""
+    """Return the kind of published network whose weights have these names, or None for a network that is not known.
+
+    Besides the kinds of GENERATORS: "bscvr-s", "discriminator" and "detector".
+    """
     names = list(names)
     return next((kind for mark, kind in MARKS if any(name.startswith(mark) for name in names)), None)
-
-
-def translate(published: Mapping[str, Tensor], kind: str) -> Translation:
-    """Return published weights under our names; values are theirs, 1x1 convolutions become linear layers.
-
-    kind: a key of RULES. Raises ValueError for another one.
-    """
-    if kind not in RULES:
-        raise ValueError(f"kind must be one of {', '.join(RULES)}, got {kind!r}")
-    rules = [(re.compile(pattern), template) for pattern, template in RULES[kind]]
-    out = Translation()
-    for name, value in published.items():
-        found = next(((match, template) for rule, template in rules if (match := rule.fullmatch(name))), None)
-        if _any_matches(COMPUTED, name):
-            out.computed.append(name)
-        elif _any_matches(UNUSED, name):
-            out.unused.append(name)
-        elif found is None:
-            out.unknown.append(name)
-        else:
-            ours = found[0].expand(found[1])
-            out.weights[ours] = _squeeze(value) if ours in LINEAR else value
-    return out
-
-
-def _any_matches(patterns: Iterable[str], name: str) -> bool:
-    return any(re.fullmatch(pattern, name) for pattern in patterns)
-
-
-def _squeeze(value: Tensor) -> Tensor:
-    """Drop the axes of length 1 behind the first."""
-    return value.reshape(value.shape[0], *(side for side in value.shape[1:] if side != 1))

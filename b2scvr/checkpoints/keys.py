@@ -33,12 +33,13 @@ class KeyMap:
     """How the tensors of one published network are called here.
 
     rules: the first whose pattern matches a whole name renames it; computed, unused: patterns of names without a place,
-    looked at first.
+    looked at first; squeezed: our names of 1x1 convolutions and scalars that have fewer axes here.
     """
 
     rules: tuple[Rule, ...]
     computed: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    squeezed: tuple[str, ...] = ()
 
     def translate(self, published: Mapping[str, Tensor]) -> Translation:
         """Return the published weights under our names. ValueError when two of them would get the same one."""
@@ -54,7 +55,7 @@ class KeyMap:
             elif ours in out.weights:
                 raise ValueError(f"two tensors of the checkpoint would be called {ours!r}, one of them is {name!r}")
             else:
-                out.weights[ours] = value
+                out.weights[ours] = _squeeze(value) if ours in self.squeezed else value
         return out
 
     def _rename(self, name: str) -> str | None:
@@ -77,6 +78,11 @@ def load_published(path: str | Path, network: nn.Module, keys: KeyMap) -> None:
     if problems:
         raise WeightsMismatchError(f"{path}: not the published {type(network).__name__}: {problems}")
     network.load_state_dict(translation.weights, strict=True)
+
+
+def _squeeze(value: Tensor) -> Tensor:
+    """Drop the axes of length 1 behind the first."""
+    return value.reshape(*value.shape[:1], *(side for side in value.shape[1:] if side != 1))
 
 
 def _any_matches(patterns: Iterable[str], name: str) -> bool:

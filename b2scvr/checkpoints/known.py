@@ -16,6 +16,8 @@ VARIABLE = "B2SCVR_WEIGHTS"  # folders, or files, separated as in PATH
 READ_BYTES = 1 << 20
 MEGABYTE = 1_000_000
 SAM2_URL = "https://dl.fbaipublicfiles.com/segment_anything_2/092824"
+HUB_URL = "https://huggingface.co"
+CLIP_HUB = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
 DINOV2_URL = "https://dl.fbaipublicfiles.com/dinov2"
 
 
@@ -54,6 +56,21 @@ KNOWN: dict[str, KnownWeights] = {
         _sam2("s", "sam2.1_hiera_small.pt", 184),
         _sam2("b+", "sam2.1_hiera_base_plus.pt", 323),
         _sam2("l", "sam2.1_hiera_large.pt", 898),
+        KnownWeights(
+            "clip_vit_b_32",
+            "open_clip_pytorch_model.bin",
+            605,
+            "MIT",
+            f"{HUB_URL}/{CLIP_HUB}/resolve/main/open_clip_pytorch_model.bin",
+            CLIP_HUB,
+        ),
+        KnownWeights(
+            "spynet",
+            "spynet_20210409-c6c1bd09.pth",
+            6,
+            "Apache-2.0",
+            "https://download.openmmlab.com/mmediting/restorers/basicvsr/spynet_20210409-c6c1bd09.pth",
+        ),
         _dinov2("vits14", 88),
         _dinov2("vitb14", 346),
         _dinov2("vitl14", 1217),

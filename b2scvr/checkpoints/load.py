@@ -37,20 +37,6 @@ def load_weights(path: str | Path, networks: Mapping[str, nn.Module]) -> None:
         network.load_state_dict(parts[name], strict=True)
 
 
-def load_part(module: nn.Module, path: str | Path, prefix: str) -> None:
-    """Load into `module`, strictly, the weights at `path` whose names begin with `prefix`: a backbone out of a larger model.
-
-    The file may hold them under "model", as SAM 2.1's do. Errors as of `load_weights`.
-    """
-    weights = strip_prefix(read_weights(path), prefix)
-    problems = compare_keys(module.state_dict(), weights)
-    if problems:
-        raise WeightsMismatchError(
-            f"{path}: the weights under {prefix!r} don't fit {type(module).__name__}: {problems}"
-        )
-    module.load_state_dict(weights, strict=True)
-
-
 def save_weights(
     path: str | Path, parts: Mapping[str, Mapping[str, Tensor]], metadata: Mapping[str, str] | None = None
 ) -> None:

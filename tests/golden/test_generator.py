@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from b2scvr.cfc import RecoveryGenerator
-from b2scvr.checkpoints.generator_keys import translate
+from b2scvr.checkpoints.generator_keys import GENERATORS
 from b2scvr.checkpoints.load import compare_keys
 
 LOCAL = 3
@@ -37,7 +37,7 @@ def network(fill, published_keys):
         for key, (shape, kind) in published_keys.items()
         if kind == "float32" and "clip.t" not in key  # the text tower is large and read by nobody
     }
-    network.load_state_dict(translate(published, "b2scvr").weights, strict=True)
+    network.load_state_dict(GENERATORS["b2scvr"].translate(published).weights, strict=True)
     return network.eval()
 
 
@@ -90,7 +90,7 @@ def stage_error(reference, name, values):
 
 def test_every_published_name_has_a_place(network, published_keys):
     published = {key: torch.empty(shape, device="meta") for key, (shape, _) in published_keys.items()}
-    translation = translate(published, "b2scvr")
+    translation = GENERATORS["b2scvr"].translate(published)
     assert compare_keys(network.state_dict(), translation.weights) == ""
     assert translation.unknown == []
     kept = len(translation.weights), len(translation.computed), len(translation.unused)
