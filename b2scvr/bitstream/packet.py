@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import av
 
+_ANNEXB_TAIL = bytes(1 << 14)  # more than the longest macroblock pair that garbage can make up
 
-def padded_packet(data: bytes, number: int | None = None) -> av.Packet:
+
+def padded_packet(data: bytes, number: int | None = None, is_annexb: bool = False) -> av.Packet:
     """Return a packet that holds a copy of `data` with zeros behind it, and `number` for its times.
 
     Decoders read on behind the end of a packet (AV_INPUT_BUFFER_PADDING_SIZE). A packet made of bytes directly has
     behind it whatever lies there in memory: the same damaged stream then decodes to other pictures from run to run, and
-    even an intact one may.
+    even an intact one may. libavcodec's H.264 decoder looks only after each macroblock whether it has gone too far, so
+    garbage leads it much further: is_annexb puts as many zeros behind an access unit as it may read
+    (trailing_zero_8bits, H.264 B.1).
     """
-    packet = av.Packet(len(data))
-    packet.update(data)
+    content = data + _ANNEXB_TAIL if is_annexb else data
+    packet = av.Packet(len(content))
+    packet.update(content)
     packet.pts = packet.dts = number
     return packet

@@ -69,7 +69,7 @@ def probe(units: list[bytes], references: list[list[SliceReferences]]) -> list[A
             if index < len(units):
                 sets.update(units[index])
                 asked, answers[index].expected = _rewrite(units[index], references[index], sets)
-                packet = padded_packet(asked, index)
+                packet = padded_packet(asked, index, is_annexb=True)
             with av.logging.Capture() as logs:
                 try:
                     frames = decoder.decode(packet)
