@@ -49,7 +49,7 @@ def read_references(
                 shown = shown[: cells.shape[0], : cells.shape[1]].astype(np.float32)
             if all(len(set(entries)) == 1 for entries in s.lists):
                 chosen = [np.full(cells.shape, entries[0], np.int16) for entries in s.lists]
-            elif shown is not None:
+            elif shown is not None and shown.shape[:2] == cells.shape:  # a damaged SPS changes the size on the way
                 chosen = _nearest(shown, s.lists, valid)
             else:
                 continue
