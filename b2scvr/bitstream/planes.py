@@ -49,11 +49,15 @@ def planes_from_frame(frame: av.VideoFrame) -> Planes:
     if pixel_format_of(frame) is None:
         raise ValueError(f"planes_from_frame: expected three planes, got {frame.format.name}")
     kind = _sample_type(frame.format)
+    largest = kind.type((1 << frame.format.components[0].bits) - 1)  # concealment of high bit depths writes larger ones
     return Planes(
         *(
-            np.frombuffer(memoryview(plane), kind)
-            .reshape(-1, plane.line_size // kind.itemsize)[: plane.height, : plane.width]
-            .copy()
+            np.minimum(
+                np.frombuffer(memoryview(plane), kind).reshape(-1, plane.line_size // kind.itemsize)[
+                    : plane.height, : plane.width
+                ],
+                largest,
+            )
             for plane in frame.planes
         )
     )
