@@ -18,6 +18,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installed package too
@@ -62,13 +63,15 @@ def _build(args: argparse.Namespace) -> int:
         jpeg_quality=args.jpeg_quality, zips=args.zips, parses=not args.no_parses,
     )  # fmt: skip
     clips = [clip for clip in list_sources(args.footage) if args.shard.holds(clip.id)]
+    start = time.perf_counter()
     with CountProgress("clips") as progress:
         result = build(clips, args.output, settings, args.branches, args.workers, progress, args.time_limit)
     for failure in result.failures:
         _complain(failure)
     part = "" if args.shard.count == 1 else f" (shard {args.shard.number}/{args.shard.count})"
     failed = f", {len(result.failures)} failed" if result.failures else ""
-    print(f"{args.output}{part}: {result.built} clips built, {result.kept} there before{failed}")
+    speed = f", {result.built / (time.perf_counter() - start):.2f} clips/s" if result.built else ""
+    print(f"{args.output}{part}: {result.built} clips built, {result.kept} there before{failed}{speed}")
     return _UNUSABLE if result.failures else 0
 
 

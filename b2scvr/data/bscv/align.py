@@ -11,7 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-_THUMBNAIL = (160, 90)  # width, height: coarser ones misplace more pictures (docs/data.md)
+_THUMBNAIL = (160, 90)  # width, height: coarser ones misplace more pictures
 _CAP_LEVELS = 3  # of 255: damage differs by more, and counts no more for it
 _STEP_COST = 2.0  # of a picture dropped or repeated, in typical differences of neighbouring clean pictures
 _LEAST_STEP_COST = 0.05  # levels: where nothing moves, no step is taken for nothing
