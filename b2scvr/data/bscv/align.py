@@ -63,7 +63,7 @@ def _difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Mean capped difference of thumbnails, in levels: uint8 [N, P] twice -> float [N]."""
     if not len(a):
         return np.zeros(0)
-    capped = cv2.min(cv2.absdiff(a, b), _CAP_LEVELS)
+    capped = np.minimum(cv2.absdiff(a, b), np.uint8(_CAP_LEVELS))
     return cv2.reduce(capped, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0]
 
 

@@ -18,7 +18,7 @@ from b2scvr.bitstream.video import load_frames
 from b2scvr.data.bscv import build as build_module
 from b2scvr.data.bscv import layout
 from b2scvr.data.bscv.build import Shard, build, build_clip
-from b2scvr.data.bscv.derive import Truth, Twin, encode_picture, twin_files
+from b2scvr.data.bscv.derive import Truth, Twin, encode_picture, make_truth, make_twin, twin_files
 from b2scvr.data.bscv.records import gather, read_record
 from b2scvr.data.bscv.settings import agree_on_settings, clip_seed
 from b2scvr.data.bscv.sources import SourceClip, list_sources
@@ -107,8 +107,16 @@ def test_the_manifest_says_how_it_was_made(dataset, settings, content):
     assert listed == {path for path in files if "/video" in path and not path.startswith("checksums")}
 
 
-def test_clips_are_damaged_each_in_its_own_way_and_branches_alike():
-    assert clip_seed(0, "a") != clip_seed(0, "b") != clip_seed(1, "b")
+def test_clips_are_damaged_each_in_its_own_way_and_branches_of_one_p_in_the_same_slices(dataset, settings):
+    assert len({clip_seed(0, "a"), clip_seed(0, "b"), clip_seed(1, "b")}) == 3
+    truth = make_truth((dataset / layout.truth_stream("video")).read_bytes(), settings)
+
+    def cut(name):
+        (made,) = make_twin(truth, name, "video", settings).damage["models"]
+        return [(change["access_unit"], change["slice"]) for change in made["changes"]]
+
+    assert cut("144096") == cut("124096") == cut("148192") != cut("244096")
+    assert len(cut("144096")) == 2  # GOPs of five pictures
 
 
 def test_branches_added_later_are_as_if_built_at_once(tmp_path, footage, settings, dataset, content):
