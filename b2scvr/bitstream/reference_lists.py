@@ -43,6 +43,7 @@ class _Buffer:
     held: list[_Held] = field(default_factory=list)
     previous_frame_num: int = 0  # PrevRefFrameNum
     incomplete: bool = False  # a reference picture is missing, and with it what it said of the others (8.2.5.4)
+    misled: bool = False  # a garbage header was believed: the decoder may hold any pictures now
 
     def short(self) -> list[_Held]:
         return [h for h in self.held if h.long_term_index is None]
@@ -70,8 +71,13 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
     for index, (unit, headers) in enumerate(zip(units, read, strict=True)):
         sets.update(unit)
         following = next((later[0][0] for later in read[index + 1 :] if later), None)
-        if not headers or _is_garbage(headers[0][0], following, buffer, sets):
+        if not headers:
             lost.append(index)
+            continue
+        if _is_garbage(headers[0][0], following, buffer, sets):
+            lost.append(index)
+            found[index] = [_unknown(h) for h, _ in headers]
+            buffer.misled = True
             continue
         header, nal = headers[0]
         sps, _ = sets.of_slice(header.pps_id)
@@ -131,6 +137,15 @@ def _fill_gap(buffer: _Buffer, header: SliceHeader, sps: Sps, lost: list[int]) -
         buffer.incomplete = True
 
 
+def _unknown(header: SliceHeader) -> SliceReferences:
+    """The lists of a slice whose references are anyone's guess."""
+    return SliceReferences(
+        header,
+        tuple((MISSING_REFERENCE,) * count for count in header.num_ref_idx_active),
+        bool(header.num_ref_idx_active),
+    )
+
+
 def _references(buffer: _Buffer, header: SliceHeader, order: int, sps: Sps) -> SliceReferences:
     if not header.num_ref_idx_active:
         return SliceReferences(header, ())
@@ -139,7 +154,7 @@ def _references(buffer: _Buffer, header: SliceHeader, order: int, sps: Sps) -> S
         entries = _modified(buffer, initial, header, number, sps)
         lists.append(tuple(entry.picture if entry else MISSING_REFERENCE for entry in entries))
     several = any(len(set(entries)) > 1 or MISSING_REFERENCE in entries for entries in lists)
-    return SliceReferences(header, tuple(lists), buffer.incomplete and several)
+    return SliceReferences(header, tuple(lists), buffer.misled or (buffer.incomplete and several))
 
 
 def _initial_lists(buffer: _Buffer, header: SliceHeader, order: int, sps: Sps) -> list[list[_Held]]:
@@ -183,7 +198,7 @@ def _mark(buffer: _Buffer, header: SliceHeader, current: _Held, sps: Sps) -> Non
     buffer.previous_frame_num = header.frame_num
     if header.is_idr:
         buffer.held = [replace(current, long_term_index=0 if header.long_term_reference else None)]
-        buffer.incomplete = False
+        buffer.incomplete = buffer.misled = False
         return
     if header.marking_operations:
         for operation in header.marking_operations:
@@ -220,7 +235,7 @@ def _apply(buffer: _Buffer, operation: tuple[int, ...], current: _Held, header: 
     elif kind == 4:
         buffer.held = [h for h in buffer.held if h.long_term_index is None or h.long_term_index < numbers[0]]
     elif kind == 5:
-        buffer.held, buffer.incomplete = [], False
+        buffer.held, buffer.incomplete, buffer.misled = [], False, False
         return replace(current, frame_num=0, order=0)
     elif kind == 6:
         _free(buffer, numbers[0])
