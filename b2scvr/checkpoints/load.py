@@ -21,8 +21,9 @@ class WeightsMismatchError(ValueError):
 def load_weights(path: str | Path, networks: Mapping[str, nn.Module]) -> None:
     """Load the weights at `path` into `networks` (name -> network), strictly: every key must match in name and shape.
 
-    Keys of networks that are not asked for are left alone. Raises FileNotFoundError for a missing file, ValueError for
-    one that holds no weights, WeightsMismatchError (before anything is changed) when they belong to another network.
+    Keys of networks that are not asked for are left alone. Raises, before anything is changed, FileNotFoundError for a
+    missing file, ValueError for one that holds no weights or some that are not finite, WeightsMismatchError when they
+    belong to another network.
     """
     weights = read_weights(path)
     parts = {name: strip_prefix(weights, name) for name in networks}
@@ -33,6 +34,8 @@ def load_weights(path: str | Path, networks: Mapping[str, nn.Module]) -> None:
         problems = compare_keys(network.state_dict(), parts[name])
         if problems:
             raise WeightsMismatchError(f"{path}: the weights of {name!r} are of another network: {problems}")
+        if broken := [key for key, value in parts[name].items() if not bool(torch.isfinite(value).all())]:
+            raise ValueError(f"{path}: weights of {name!r} that are not finite numbers: {_listed(broken)}")
     for name, network in networks.items():
         network.load_state_dict(parts[name], strict=True)
 

@@ -115,3 +115,71 @@ def test_head_starts_at_the_weight_of_the_fill():
     assert weights.shape == (1, 4, 12, 20)
     torch.testing.assert_close(weights[:, -1], torch.full((1, 12, 20), 0.9))
     assert residual.abs().max() == 0
+
+
+def test_stretched_trunk_lies_off_its_place_and_aligned_does_not():
+    """What is left of the picture's middle in the trunk must not be found right of it in the feature."""
+    torch.manual_seed(0)
+    found = {}
+    for stretched in (False, True):
+        torch.manual_seed(1)
+        augment = HierarchicalAugmentation(8, (4,), (8,), (1,), heads=2, stretched=stretched)
+        x, mask = torch.randn(1, 8, 8, 24), torch.zeros(1, 1, 32, 96)
+        mask[..., :48] = 1
+        out = augment(x, [torch.randn(1, 4, 8, 24)], mask) - augment(x, [torch.randn(1, 4, 8, 24)], mask * 0)
+        found[stretched] = int(torch.nonzero(out.abs().amax((0, 1, 2)) > 1e-6).max())
+    assert found[False] in (12, 13)  # the middle of 24, and a cell for the 3x3 convolution
+    assert found[True] in (16, 17)  # 24 cells are seen as 32
+
+
+def test_levels_without_carry_do_not_change_coarser_ones():
+    """The coarsest level's own attention is all that the trunk changes there."""
+    torch.manual_seed(0)
+    x, mask = torch.randn(1, 8, 8, 8), torch.ones(1, 1, 8, 8)
+    maps, other = [torch.randn(1, 4, 8, 8), torch.randn(1, 4, 4, 4)], torch.randn(1, 4, 8, 8)
+    seen = {}
+    for carry in (True, False):
+        torch.manual_seed(0)
+        augment = HierarchicalAugmentation(8, (4, 4), (8, 8), (1, 1), heads=2, carry=carry)
+        inputs = []
+        augment.attn[1].register_forward_pre_hook(lambda _module, args, inputs=inputs: inputs.append(args[0]))
+        augment(x, maps, mask)
+        augment(x, [other, maps[1]], mask)
+        seen[carry] = torch.equal(*inputs)
+    assert seen == {True: False, False: True}
+
+
+def test_shifted_completion_moves_by_one_cell():
+    torch.manual_seed(0)
+    plain = FeatureCompletion(4, depths=(1,), heads=2, window=4, mlp_ratio=2)
+    shifted = FeatureCompletion(4, depths=(1,), heads=2, window=4, mlp_ratio=2, shifted=True)
+    shifted.load_state_dict(plain.state_dict())
+    x, y = torch.randn(2, 1, 4, 8, 12)
+    out = shifted(x, y)
+    torch.testing.assert_close(out[..., 1:, 1:], plain(x, y)[..., :-1, :-1])
+    bias = plain.output_proj.bias.view(1, 4, 1)
+    torch.testing.assert_close(out[:, :, 0], bias.expand(1, 4, 12))
+    torch.testing.assert_close(out[..., 0], bias.expand(1, 4, 8))
+
+
+def test_replacing_experts_keep_nothing_of_the_feature():
+    mixture = MixtureOfResidualExperts(8, 6, **EXPERTS, replace=True, shared_norm=True)
+    for expert in mixture.experts:
+        torch.nn.init.zeros_(expert.conv_after_body.weight)
+        torch.nn.init.zeros_(expert.conv_after_body.bias)
+    assert mixture(torch.randn(1, 8, 6, 7), torch.randn(1, 6))[0].abs().max() == 0
+
+
+def test_shared_norm_is_one_for_all_experts():
+    mixture = MixtureOfResidualExperts(8, 6, **EXPERTS, shared_norm=True)
+    norms = [name for name in mixture.state_dict() if name.endswith("norm.weight")]
+    assert norms == ["norm.weight", "expert_norm.weight"]
+
+
+def test_channel_attention_across_pictures_stays_inside_a_clip():
+    torch.manual_seed(0)
+    attention = ChannelAttention(8, 6, across_pictures=True)
+    x, condition = torch.randn(4, 8, 4, 4), torch.randn(4, 6)
+    together = attention(x, condition, 2)
+    torch.testing.assert_close(attention(x[:2], condition[:2], 2), together[:2])
+    assert (attention(x[:1], condition[:1], 1) - together[:1]).abs().max() > 1e-6

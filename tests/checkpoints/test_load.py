@@ -43,6 +43,16 @@ def test_mismatch_names_missing_unexpected_and_misshapen_keys_and_changes_nothin
     assert torch.equal(network.weight, before)
 
 
+def test_weights_that_are_not_numbers_are_refused(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_file({"dac.weight": torch.full((2, 3), float("nan")), "dac.bias": torch.zeros(2)}, path)
+    network = nn.Linear(3, 2)
+    before = network.weight.clone()
+    with pytest.raises(ValueError, match="of 'dac' that are not finite numbers: weight"):
+        load_weights(path, {"dac": network})
+    assert torch.equal(network.weight, before)
+
+
 def test_absent_network_is_named(tmp_path):
     path = tmp_path / "weights.safetensors"
     save_file({"dac.weight": torch.zeros(1)}, path)

@@ -104,3 +104,33 @@ def test_distance_counts_and_every_parameter_learns():
     assert (out - transformer(feature, context, far)).abs().max() > 1e-6
     out.square().sum().backward()
     assert [n for n, p in transformer.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+
+def test_all_pictures_of_a_window_at_once():
+    """Asked for together they give what a window of themselves gives, and order does not count."""
+    torch.manual_seed(0)
+    transformer = Transformer(3, dim=8, depth=1, time_embedding=False, **SMALL, ffn_channels=2)
+    features = torch.randn(2, 3, 3, 11, 14)
+    out = transformer(features)
+    assert out.shape == features.shape
+    torch.testing.assert_close(transformer(features.flip(1)).flip(1), out, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(transformer(features[:, :1], features[:, 1:]), out[:, :1], atol=1e-5, rtol=1e-4)
+
+
+def test_time_embedding_needs_distances():
+    transformer = Transformer(3, dim=8, depth=1, **SMALL, ffn_channels=2)
+    with pytest.raises(ValueError, match="needs the distance"):
+        transformer(torch.randn(1, 1, 3, 11, 14), torch.randn(1, 2, 3, 11, 14))
+
+
+def test_rolled_windows_see_the_other_side():
+    torch.manual_seed(0)
+    sizes = dict(heads=2, window=(2, 2), expand=(1, 1), focal_window=(1, 1))
+    tokens = torch.randn(1, 1, 8, 8, 4)
+    changed = tokens.clone()
+    changed[0, 0, 7, 7] += 1
+    for wrap in (False, True):
+        torch.manual_seed(0)
+        attention = FocalWindowAttention(4, wrap=wrap, **sizes)
+        difference = attention(tokens, tokens)[0, 0, 0, 0] - attention(changed, changed)[0, 0, 0, 0]
+        assert (difference.abs().max() > 1e-6) == wrap

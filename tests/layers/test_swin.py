@@ -46,3 +46,13 @@ def test_any_size_and_gradients():
     out.square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in group.parameters())
     torch.testing.assert_close(group(x[:1]), out[:1], atol=1e-5, rtol=1e-5)
+
+
+def test_dropped_paths_leave_the_input_and_only_in_training():
+    torch.manual_seed(0)
+    block = SwinBlock(4, 2, (4, 4), shifted=False, drop_path=1.0)
+    x = torch.randn(3, 8, 8, 4)
+    torch.testing.assert_close(block(x), x)
+    assert (block.eval()(x) - x).abs().max() > 1e-3
+    group = ResidualSwinGroup(4, depth=3, heads=2, window=(4, 4), drop_path=0.2)
+    assert [round(b.drop_path.p, 3) for b in group.blocks] == [0.0, 0.1, 0.2]

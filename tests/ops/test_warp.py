@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from b2scvr.ops.warp import AnchoredMotion, downscale_flow, warp
+from b2scvr.ops.warp import AnchoredMotion, ChainedFlow, downscale_flow, warp
 
 
 def constant_flow(x: float, y: float, size: tuple[int, int], batch: int = 1) -> torch.Tensor:
@@ -60,3 +60,21 @@ def test_flow_between_pictures_of_a_window():
     torch.testing.assert_close(flow(1, 2), motion[:, 2])
     torch.testing.assert_close(flow(0, 1), -motion[:, 0])
     torch.testing.assert_close(flow(0, 2), constant_flow(5, -2, size))
+
+
+def test_flow_of_two_steps_is_chained():
+    size = (6, 9)
+    forward = torch.stack([constant_flow(*v, size) for v in ((1, 0), (2, -1))], 1)
+    backward = torch.stack([constant_flow(*v, size) for v in ((-1, 0), (-2, 1))], 1)
+    flow = ChainedFlow(forward, backward)
+    assert torch.equal(flow(1, 2), forward[:, 1])
+    assert torch.equal(flow(1, 0), backward[:, 0])
+    torch.testing.assert_close(flow(0, 2)[..., 2:-2, 2:-2], constant_flow(3, -1, size)[..., 2:-2, 2:-2])
+    torch.testing.assert_close(flow(2, 0)[..., 2:-2, 3:-3], constant_flow(-3, 1, size)[..., 2:-2, 3:-3])
+
+
+@pytest.mark.parametrize("target", [0, 3])
+def test_flow_of_no_step_or_three_is_refused(target):
+    flow = ChainedFlow(*torch.zeros(2, 1, 3, 2, 4, 4))
+    with pytest.raises(ValueError, match="not one or two steps"):
+        flow(0, target)
