@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import traceback
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -179,31 +180,44 @@ def _same_outline(first: bytes, second: bytes) -> bool:
 def _check_intact(clean: CleanStream, coded: CodedClip) -> list[Finding]:
     """Compare each picture that is told to be intact with the clean one of the same bytes.
 
-    A difference breaks the promise only when nothing passed unnoticed before: no access unit with changed bytes that is
-    told to be intact too, and all parameter sets as they were.
+    A difference breaks the promise only when nothing passed unnoticed before: no access unit with changed bytes, or in
+    another place, that is told to be intact too, and all parameter sets as they were.
     """
     before, after = clean.coded, coded
     if before.clip.frames.shape[1:] != after.clip.frames.shape[1:]:
         return [Finding(UNNOTICED, "another picture size")]
     slot_of = {int(index): slot for slot, index in enumerate(before.clip.decode_index)}
-    source = {unit: slot_of[index] for index, unit in enumerate(before.access_units)}
+    before_index = {unit: index for index, unit in enumerate(before.access_units)}
     is_unique = Counter(before.access_units)
     excuse = "" if clean.specimen in H264 + CONTAINED else f"{clean.specimen.encoder} does not tell all damage"
     if not excuse and _parameter_sets(before) != _parameter_sets(after):
         excuse = "parameter sets changed"
+    in_place = _in_place([before_index.get(unit, -1) for unit in after.access_units])
     found: dict[str, str] = {}
     for slot in np.argsort(after.clip.decode_index, kind="stable"):
         index = int(after.clip.decode_index[slot])
         unit = after.access_units[index]
         if after.clip.status[slot] != AccessUnitStatus.INTACT:
             continue
-        if unit not in source:
-            excuse = excuse or f"access unit {index} has changed bytes and was not noticed"
-        elif is_unique[unit] == 1 and not np.array_equal(after.clip.frames[slot], before.clip.frames[source[unit]]):
+        if index not in in_place:
+            excuse = excuse or f"access unit {index} has changed bytes or its place, and was not noticed"
+        elif is_unique[unit] == 1 and not np.array_equal(
+            after.clip.frames[slot], before.clip.frames[slot_of[before_index[unit]]]
+        ):
             found.setdefault(
                 UNNOTICED if excuse else "intact", excuse or f"picture {slot} (access unit {index}) differs"
             )
     return [Finding(promise, detail) for promise, detail in found.items()]
+
+
+def _in_place(sources: list[int]) -> set[int]:
+    """Return the positions of a longest rising run through `sources` (-1: none), what is left in its order."""
+    best: list[list[int]] = []  # best[n]: a rising run of n + 1 positions with the smallest end
+    for position, source in enumerate(sources):
+        if source >= 0:
+            length = bisect_left([sources[run[-1]] for run in best], source)
+            best[length : length + 1] = [[*(best[length - 1] if length else []), position]]
+    return set(best[-1]) if best else set()
 
 
 def _parameter_sets(coded: CodedClip) -> list[bytes]:
