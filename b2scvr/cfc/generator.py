@@ -184,6 +184,17 @@ class RecoveryGenerator(nn.Module):
         restored = (torch.tanh(decoded[..., :height, :width]) + 1) / 2
         return GeneratorOutput(restored, flow_forward, flow_backward, gate_weights)
 
+    def restore_picture(self, window: Tensor, current: int, mask: Tensor, **_unread: Any) -> Tensor:
+        """Return picture `current` of a window, restored inside its mask, [B, 3, H, W].
+
+        window: [B, N, 3, H, W] in [0, 1], display order, all local; mask: [B, 1, H, W] of picture `current`; what else
+        `RecoveryNetwork` is given is not read. The other pictures count as right.
+        """
+        masks = torch.zeros_like(window[:, :, :1])
+        masks[:, current] = mask
+        restored = self(window, masks, window.shape[1]).pictures[:, current]
+        return window[:, current] * (1 - mask) + restored * mask
+
     def _encode(self, pictures: Tensor) -> Tensor:
         """[B, T, 3, H, W] in [-1, 1] -> features [B, T, C, h, w]."""
         return self.encoder(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -147,6 +148,10 @@ class RecoveryNetwork(nn.Module):
         blend = (weights[:, :, None] * candidates).sum(1) + residual
         restored = candidates[:, 0] * (1 - mask) + blend * mask
         return RecoveryOutput(restored, blend, weights, residual, gate_weights)
+
+    def restore_picture(self, **inputs: Any) -> Tensor:
+        """Return the restored picture [B, 3, H, W] alone; inputs: see `forward`."""
+        return self(**inputs).restored
 
     def _encode(
         self, pictures: Tensor, current: int, decoded: Tensor, fill: Tensor, corrupted: Tensor, mask: Tensor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,8 @@ from b2scvr.types import MB_SIZE, PictureDamage, Surroundings
 
 
 class PictureRestorer:
-    """Restores damaged pictures with a recovery network (`RecoveryNetwork`, or another with its forward).
+    """Restores damaged pictures with a recovery network: `RecoveryNetwork`, `RecoveryGenerator` or another with their
+    `restore_picture`.
 
     The mask is the detector's probability, of macroblocks in a broken picture (what the bitstream lost, it lost by
     macroblocks), of pixels in any other: 0 below `surely_right`, 1 from `surely_wrong` on, linear between. Pixels of
@@ -32,7 +35,7 @@ class PictureRestorer:
     ) -> None:
         if not 0 <= surely_right < surely_wrong <= 1:
             raise ValueError(f"0 <= surely_right < surely_wrong <= 1 must hold, got {surely_right}, {surely_wrong}")
-        self.network = network.to(device).eval()
+        self.network: Any = network.to(device).eval()
         self.device = torch.device(device)
         self.dtype = dtype
         self.surely_right = surely_right
@@ -51,9 +54,9 @@ class PictureRestorer:
         inputs = {name: _crop(name, x, rows, columns) for name, x in inputs.items()}
         batch = {name: x[None].to(self.device) for name, x in inputs.items()}
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            output = self.network(current=surroundings.current, **batch)
+            picture = self.network.restore_picture(current=surroundings.current, **batch)
         wrong = mask[rows, columns].numpy() > 0
-        restored[rows, columns][wrong] = tensor_to_picture(output.restored[0])[wrong]
+        restored[rows, columns][wrong] = tensor_to_picture(picture[0])[wrong]
         return restored
 
     def _mask(self, surroundings: Surroundings, damage: PictureDamage) -> Tensor:
