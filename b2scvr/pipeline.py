@@ -15,6 +15,7 @@ import torch
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.planes import merge_planes, rgb_to_planes
 from b2scvr.bitstream.reader import decode_guarded
+from b2scvr.bitstream.rebuild import Rebuilt, mark_unrestored, rebuild_lost
 from b2scvr.bitstream.repair import VECTOR_FIELDS, next_broken, require_spliceable, restore_vectors, splice_stream
 from b2scvr.cfc.schedule import PictureRestorer as NetworkRestorer
 from b2scvr.checkpoints.load import load_weights
@@ -104,10 +105,12 @@ class Pipeline:
         if self.mode == "frames":
             return self._recover_frames(coded, None)
         try:
-            require_spliceable(coded)
-            if self.mode == "auto" and not (clip.status == AccessUnitStatus.BROKEN).any():
+            with self._timed("parse"):
+                whole, rebuilt = rebuild_lost(coded, self.decode)
+            require_spliceable(whole)
+            if self.mode == "auto" and not (whole.clip.status == AccessUnitStatus.BROKEN).any():
                 raise SpliceError("no picture is left to replace: the damage comes from access units that were lost")
-            return self._recover_splice(coded)
+            return self._recover_splice(whole, rebuilt)
         except SpliceError as error:
             if self.mode == "splice":
                 raise
@@ -128,8 +131,8 @@ class Pipeline:
             self.progress("detect", number, len(damaged))
         return CorruptionMasks(masks, confidence)
 
-    def _recover_splice(self, coded: CodedClip) -> RecoveredClip:
-        """Restore the broken pictures in decoding order, each from what is intact or repaired around it."""
+    def _recover_splice(self, coded: CodedClip, rebuilt: Rebuilt) -> RecoveredClip:
+        """Restore the broken and the rebuilt pictures in decoding order, from what is intact or repaired around them."""
         with self._timed("parse"):
             restore_vectors(coded, self.decode)
         sent = coded.clip
@@ -148,6 +151,7 @@ class Pipeline:
                 repaired = self.decode(b"".join(units) + repaired.suffix)
             if len(repaired.clip) != len(sent):
                 raise SpliceError(f"the repaired stream has {len(repaired.clip)} pictures, not {len(sent)}")
+            mark_unrestored(repaired.clip, {slot: planes for slot, planes in rebuilt.items() if slot not in done})
         frames = repaired.clip.frames
         found = _masks_by_difference(sent.frames, frames, seen)
         notes = sent.notes + tuple(_remains(repaired.clip))
@@ -157,9 +161,10 @@ class Pipeline:
         """Return the samples of the restored picture and where it was damaged; right macroblocks stay as decoded."""
         around, damage = self._look(clip, slot)
         restored = self._restore(around, damage)
-        planes = rgb_to_planes(restored, *clip.colour, clip.pixel_format)
+        planes = rgb_to_planes(restored, *clip.colour, clip.pixel_format, clip.planes[slot].interlaced)
         left, _, top, _ = clip.crop
-        return merge_planes(clip.planes[slot], planes, damage.macroblocks >= WRONG, (top, left)), damage
+        wrong = np.logical_or(damage.macroblocks >= WRONG, clip.lost[slot])
+        return merge_planes(clip.planes[slot], planes, wrong, (top, left)), damage
 
     def _recover_frames(self, coded: CodedClip, given: np.ndarray | None) -> RecoveredClip:
         """Restore every damaged picture in decoding order, on its own; a restored picture counts as intact from then on."""

@@ -81,6 +81,7 @@ class Planes:
     y: np.ndarray
     u: np.ndarray
     v: np.ndarray
+    interlaced: bool = False  # two fields: each has chroma of its own, in the rows of its parity
 
 
 @dataclass

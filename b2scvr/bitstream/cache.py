@@ -13,7 +13,7 @@ import numpy as np
 from b2scvr.types import PARSER_VERSION, InputError, ParsedClip, Planes, array_fields
 
 _HEADER = "header"  # the fields that are not arrays, as JSON
-_PLANE_NAMES = ("y", "u", "v")
+_PLANE_NAMES = tuple(f.name for f in fields(Planes))
 
 
 def save_clip(path: str | Path, clip: ParsedClip, pictures: bool = True) -> None:
@@ -28,7 +28,7 @@ def save_clip(path: str | Path, clip: ParsedClip, pictures: bool = True) -> None
     header = {name: getattr(clip, name) for name in sorted(plain)}
     if pictures:
         for index, planes in clip.planes.items():
-            arrays |= {f"planes/{index}/{name}": getattr(planes, name) for name in _PLANE_NAMES}
+            arrays |= {f"planes/{index}/{name}": np.asarray(getattr(planes, name)) for name in _PLANE_NAMES}
     else:
         del arrays["frames"]
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -71,7 +71,9 @@ def load_clip(path: str | Path, source_sha256: str | None = None, frames: np.nda
     if strange := known ^ {*stored, *header}:
         raise InputError(f"{path}: not a parsed clip ({', '.join(sorted(strange))} missing or unknown)")
     header = {name: tuple(value) if isinstance(value, list) else value for name, value in header.items()}
-    by_index = {index: Planes(**found) for index, found in planes.items()}
+    by_index = {
+        index: Planes(found["y"], found["u"], found["v"], bool(found["interlaced"])) for index, found in planes.items()
+    }
     try:
         return ParsedClip(**stored, **header, planes=by_index).validate()
     except ValueError as error:

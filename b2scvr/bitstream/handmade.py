@@ -140,7 +140,7 @@ def noise(sps: Sps, seed: int) -> Planes:
         grey = np.full((height // 2, width // 2), 1 << sps.bit_depth_luma - 1, _sample_type(sps.bit_depth_luma))
         return Planes(_noise(draw, (height, width), sps.bit_depth_luma), grey, grey.copy())
     chroma = [_noise(draw, (height // down, width // across), sps.bit_depth_chroma) for _ in range(2)]
-    return Planes(_noise(draw, (height, width), sps.bit_depth_luma), *chroma)
+    return Planes(_noise(draw, (height, width), sps.bit_depth_luma), chroma[0], chroma[1])
 
 
 def _noise(draw: np.random.Generator, shape: tuple[int, int], depth: int) -> np.ndarray:

@@ -79,14 +79,10 @@ class _Slice:
 class _Picture:
     """A frame or a field, its slices by their first macroblock."""
 
-    slices: tuple[_Slice, ...]
+    header: SliceHeader  # of one of its slices; they agree in all that is taken over (7.4.1.2.4)
     sps: Sps
     pps: Pps
-
-    @property
-    def header(self) -> SliceHeader:
-        """The header of one of the slices; they agree in all that is taken over (7.4.1.2.4)."""
-        return self.slices[0].header
+    slices: tuple[_Slice, ...] = ()
 
     @property
     def mbaff(self) -> bool:
@@ -145,6 +141,14 @@ def splice_picture(access_unit: bytes, planes: Planes, sets: ParameterSets, wron
     return b"".join([*pieces, access_unit[position:]])
 
 
+def write_picture(header: SliceHeader, planes: Planes, sets: ParameterSets) -> bytes:
+    """Return the NAL unit of one I_PCM slice that is the whole frame which `header` is about; see `splice_picture`."""
+    sps, pps = sets.of_slice(header.pps_id)
+    check_spliceable(sps, pps)
+    picture = _Picture(header, sps, pps)
+    return _i_pcm_slice(picture, _samples(picture, planes), 0, _I_SLICES_ONLY)
+
+
 def _readable(access_unit: bytes, nals: list[NalUnit], sets: ParameterSets) -> Iterator[_Slice]:
     """Yield the slices of the primary picture whose headers can be read. Raises SpliceError when there is none."""
     reason, count = "the access unit holds no slice to replace", 0
@@ -175,7 +179,7 @@ def _pictures(found: list[_Slice], sets: ParameterSets) -> Iterator[_Picture]:
         sps, pps = sets.of_slice(own[0].header.pps_id)
         check_spliceable(sps, pps)
         agreeing = sorted((s for s in own if s.header.picture == picture), key=lambda s: s.header.first_mb)
-        whole = _Picture(tuple(agreeing), sps, pps)
+        whole = _Picture(agreeing[0].header, sps, pps, tuple(agreeing))
         inside = bisect_left(whole.starts, whole.size_in_mbs)  # a slice that starts behind the picture is garbage
         if inside:
             yield replace(whole, slices=whole.slices[:inside])

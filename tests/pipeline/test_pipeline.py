@@ -8,6 +8,7 @@ import pytest
 from b2scvr.bitstream import reader
 from b2scvr.bitstream.damage import CutModel, damage
 from b2scvr.bitstream.encode import encode_h264
+from b2scvr.bitstream.nal import scan
 from b2scvr.pipeline import Pipeline
 from b2scvr.types import AccessUnitStatus, PictureDamage, SpliceError
 
@@ -125,14 +126,33 @@ def test_a_smaller_working_size_still_writes_the_native_one(streams):
     assert recovered.frames.shape == damaged.clip.frames.shape
 
 
-def test_damage_from_a_lost_access_unit_is_recovered_in_frames_mode(streams):
+def without_header(streams, lost):
+    """The clean stream without the slice headers of some access units, read."""
     units = reader.decode(streams[0]).access_units
-    header_gone = [unit if n != 4 else unit[:6] for n, unit in enumerate(units)]
-    damaged = reader.decode(b"".join(header_gone))
-    assert damaged.clip.lost.sum() == 1 and len(damaged.clip) == 32
-    lost = int(np.flatnonzero(damaged.clip.lost)[0])
-    assert damaged.clip.concealed[lost].all() and np.array_equal(
-        damaged.clip.frames[lost], damaged.clip.frames[lost - 1]
+    headers = [next(nal.payload for nal in scan(unit) if nal.is_slice) for unit in units]
+    return reader.decode(
+        b"".join(u[: h + 2] if n in lost else u for n, (u, h) in enumerate(zip(units, headers, strict=True)))
     )
-    recovered = Pipeline(Oracle(damaged.clip), Oracle(damaged.clip)).recover(damaged)
+
+
+@pytest.mark.parametrize("lost", [{4}, {16}, {2, 20}], ids=str)
+def test_lost_access_units_are_rebuilt_and_restored(streams, lost):
+    clean, damaged = reader.decode(streams[0]).clip, without_header(streams, lost)
+    assert set(damaged.clip.decode_index[damaged.clip.lost]) >= lost and len(damaged.clip) == 32
+    recovered = Pipeline(Oracle(clean), Oracle(clean), decode=reader.decode).recover(damaged)
+    assert recovered.mode == "splice" and recovered.notes == damaged.clip.notes
+    repaired = reader.decode(recovered.repaired).clip
+    assert not repaired.lost.any() and np.array_equal(repaired.frames, recovered.frames)
+    assert np.array_equal(repaired.decode_index, clean.decode_index)
+    assert set(recovered.restored) == {int(np.flatnonzero(clean.decode_index == index)[0]) for index in lost}
+    assert psnr(recovered.frames, clean.frames) > 38
+    assert len(damaged.clip.frames) == 32 and damaged.clip.lost.sum() >= len(lost)  # the argument stays as it was
+
+
+def test_a_lost_access_unit_whose_numbering_cannot_be_told_is_recovered_in_frames_mode(streams):
+    damaged = without_header(streams, {3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20})
+    lost = int(np.flatnonzero(damaged.clip.lost)[0])
+    assert damaged.clip.concealed[lost].all()
+    assert np.array_equal(damaged.clip.frames[lost], damaged.clip.frames[lost - 1])
+    recovered = Pipeline(Oracle(damaged.clip), Oracle(damaged.clip), decode=reader.decode).recover(damaged)
     assert recovered.mode == "frames" and any("lost" in note for note in recovered.notes)
