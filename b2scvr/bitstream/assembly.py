@@ -10,6 +10,7 @@ from b2scvr.bitstream.bits import BitReader
 from b2scvr.bitstream.decoding import Decoding, Picture
 from b2scvr.bitstream.display import display_order
 from b2scvr.bitstream.nal import NalType, NalUnit, scan, unescape
+from b2scvr.bitstream.other_codecs import RESILIENT, missing_evidence, read_other_headers
 from b2scvr.bitstream.prediction_modes import modes_from_vectors
 from b2scvr.types import (
     MB_SIZE,
@@ -54,6 +55,9 @@ def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, dig
     missing_modes = 0
     for slot, index in enumerate(order):
         picture = decoding.pictures.get(index)
+        if picture is None and index in decoding.repeated and slot:
+            _repeat(clip, slot)
+            continue
         if picture is None:
             clip.lost[slot], clip.concealed[slot], clip.status[slot] = True, True, AccessUnitStatus.LOST
             continue
@@ -73,6 +77,12 @@ def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, dig
     _read_headers(clip, units, order)
     _name_sources(clip, missing_modes)
     return clip
+
+
+def _repeat(clip: ParsedClip, slot: int) -> None:
+    """A picture that was not coded, on purpose: the one before is shown again, as if every macroblock were skipped."""
+    clip.picture_type[slot], clip.mode[slot] = PictureType.P, PredictionMode.SKIP
+    clip.mv_past_valid[slot], clip.past_reference[slot] = True, slot - 1
 
 
 def _spread(frames: np.ndarray, received: list[int], order: list[int]) -> np.ndarray:
@@ -103,7 +113,7 @@ def _name_sources(clip: ParsedClip, missing_modes: int) -> None:
         "references": "reference lists (H.264 8.2.4) and weights probe" if h264 and vectors else "none",
         "mode": derived if missing_modes == len(clip) else some if missing_modes else told,
         "qp": "AVVideoEncParams side data" if (clip.qp >= 0).any() else "none",
-        "concealed": "libavcodec's debug=er" if h264 else "none",
+        "concealed": "libavcodec's debug=er" if clip.codec in RESILIENT else "none",
         "status": "debug=er, bits left unread, references" if h264 else "the decoder's corrupt flag, references",
         "nal_units": "slice headers (H.264 7.3.3)" if h264 else "none",
     }
@@ -111,8 +121,10 @@ def _name_sources(clip: ParsedClip, missing_modes: int) -> None:
         clip.notes += (
             f"{missing_modes} pictures without macroblock modes from the decoder: derived from their vectors",
         )
-    if not vectors:
-        clip.notes += ("no motion vectors: an intra-only stream, or a codec whose decoder exports none",)
+    if not h264:
+        clip.notes += tuple(missing_evidence(clip))
+    elif not vectors:
+        clip.notes += ("no motion vectors: an intra-only stream",)
 
 
 def blank_clip(frames: np.ndarray, fps: float, codec: str, digest: str) -> ParsedClip:
@@ -167,7 +179,7 @@ def _place(clip: ParsedClip, slot: int, picture: Picture) -> None:
 def _read_headers(clip: ParsedClip, units: list[bytes], order: list[int]) -> None:
     """Fill what the NAL unit and slice headers say: positions, references, key pictures, slice starts."""
     if clip.codec != "h264":
-        clip.is_key[:] = clip.picture_type == PictureType.I
+        read_other_headers(clip, units)
         return
     rows, columns = clip.mode.shape[1:]
     slots = np.argsort(order)

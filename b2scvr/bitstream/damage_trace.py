@@ -30,12 +30,13 @@ def trace_damage(clip: ParsedClip) -> None:
         return
     soft = np.zeros((t, *grid), np.float32)
     reach = np.zeros((t, *grid), bool)
-    held: list[int] = []
+    before, held, key = list[int](), list[int](), 0
     has_vectors = bool(clip.mv_past_valid.any() or clip.mv_future_valid.any())
     for index in map(int, np.argsort(clip.decode_index, kind="stable")):
         if clip.is_key[index]:
-            held = []
-        soft[index] = _carried(clip, index, soft, held)
+            before, held, key = held, [], index
+        possible = held if index >= key else [*before, *held]  # shown before a key picture: may mean what was before it
+        soft[index] = _carried(clip, index, soft, possible)
         if clip.status[index] in (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST):
             own = np.repeat(np.repeat(clip.concealed[index], 2, axis=0), 2, axis=1)[: grid[0], : grid[1]]
             soft[index] = np.maximum(own, soft[index])
@@ -43,7 +44,7 @@ def trace_damage(clip: ParsedClip) -> None:
         elif rootless[index]:
             soft[index], reach[index], clip.status[index] = 1, True, AccessUnitStatus.DEPENDENT
         else:
-            reach[index] = _reached(clip, index, reach, held) if has_vectors else _follows(clip, index, reach, held)
+            reach[index] = (_reached if has_vectors else _follows)(clip, index, reach, possible)
             if reach[index].any():
                 clip.status[index] = AccessUnitStatus.DEPENDENT
         if clip.is_reference[index]:

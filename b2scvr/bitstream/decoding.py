@@ -42,6 +42,8 @@ DECODER_OPTIONS = {
     "debug": "mb_type+er",
     "max_pixels": str(MAX_PIXELS),
 }
+_OF_CODEC = {"h264": {"apply_cropping": "0"}, "mpeg4": {"debug": "mb_type+er+pict"}}
+_NOT_CODED = "vop not coded"  # vop_coded 0 (MPEG-4 part 2, 6.3.5)
 _PICTURE_TYPES = {1: PictureType.I, 2: PictureType.P, 3: PictureType.B}  # AVPictureType
 _NO_VECTORS = np.zeros(
     0,
@@ -74,6 +76,7 @@ class Decoding:
     noticed: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # (row, column), likewise
     stained: set[int] = field(default_factory=set)  # access units that an earlier error may have left its mark on
     unread: set[int] = field(default_factory=set)  # access units with bits that the decoder passed over
+    repeated: set[int] = field(default_factory=set)  # access units that say: show the picture before again
     frames: np.ndarray = field(default_factory=lambda: np.zeros((0, 0, 0, 3), np.uint8))  # in output order
     colour: tuple[str, bool] = ("bt601", False)
     pixel_format: str = "yuv420p"
@@ -157,6 +160,8 @@ class Decoder:
             except av.error.FFmpegError:
                 frames = []  # an access unit that gives no picture is reported as lost
         messages = [message for _, _, message in logs]
+        if packet is not None and any(message.startswith(_NOT_CODED) for message in messages):
+            self.found.repeated.add(index)
         if self._context.width:
             size = -(-self._context.coded_height // MB_SIZE), -(-self._context.coded_width // MB_SIZE)
             invented = concealment_from_log(messages, *size)
@@ -213,7 +218,7 @@ def _open(codec: str, extradata: bytes | None) -> av.VideoCodecContext:
     decoder.thread_type = "SLICE"
     decoder.thread_count = 1
     # Pictures of H.264 come as they are coded: planes are put back whole.
-    decoder.options = DECODER_OPTIONS | ({"apply_cropping": "0"} if codec == "h264" else {})
+    decoder.options = DECODER_OPTIONS | _OF_CODEC.get(codec, {})
     return decoder
 
 

@@ -1,0 +1,68 @@
+"""What is known of streams other than H.264: what their headers and rules tell, what their decoders don't."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from b2scvr.bitstream.nal import scan
+from b2scvr.types import ParsedClip, PictureType
+
+# Decoders built on libavcodec's error resilience: they tell which macroblocks they made up.
+RESILIENT = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4", "h263", "flv1"})
+# A P picture is predicted from the reference picture decoded last, a B picture from the last two (MPEG-2 7.6, MPEG-4 7.6).
+_TWO_REFERENCES = RESILIENT - {"h264"}
+_IRAP = range(16, 24)  # nal_unit_type of pictures where decoding can start (H.265 table 7-1)
+_VCL = 32  # nal_unit_type below this: a slice
+_NON_REFERENCE = frozenset(range(0, 16, 2))  # sub-layer non-reference pictures (H.265 table 7-1)
+
+
+def read_other_headers(clip: ParsedClip, units: list[bytes]) -> None:
+    """Fill `is_key`, `is_reference` and the references of vectors of a clip that is not H.264, in place."""
+    slots = np.argsort(clip.decode_index)
+    if clip.codec == "hevc":
+        for slot, unit in zip(slots, units, strict=True):
+            types = [kind for nal in scan(unit) if (kind := unit[nal.payload] >> 1 & 0x3F) < _VCL]
+            clip.is_key[slot] = any(kind in _IRAP for kind in types)
+            clip.is_reference[slot] = not types or any(kind not in _NON_REFERENCE for kind in types)
+        return
+    clip.is_key[:] = clip.picture_type == PictureType.I
+    if clip.codec in _TWO_REFERENCES:
+        clip.is_reference[:] = clip.picture_type != PictureType.B
+        _refer_by_rule(clip, slots)
+
+
+def _refer_by_rule(clip: ParsedClip, slots: np.ndarray) -> None:
+    """Fill in which picture each vector means, where the rule is simple. A lost picture counts as a reference picture."""
+    earlier, latest = -1, -1
+    for slot in map(int, slots):
+        past = earlier if clip.picture_type[slot] == PictureType.B else latest
+        for out, valid, reference in (
+            (clip.past_reference, clip.mv_past_valid, past),
+            (clip.future_reference, clip.mv_future_valid, latest),
+        ):
+            if reference >= 0:
+                out[slot][valid[slot]] = reference
+        if clip.is_reference[slot]:
+            earlier, latest = latest, slot
+
+
+def missing_evidence(clip: ParsedClip) -> Iterator[str]:
+    """Say in words what is not known of a clip that is not H.264."""
+    lacks = [
+        name
+        for name, told in (
+            ("motion vectors", clip.mv_past_valid.any() or clip.mv_future_valid.any()),
+            ("prediction modes", clip.mode.any()),
+            ("QP", (clip.qp >= 0).any()),
+            ("concealment map", clip.codec in RESILIENT),
+        )
+        if not told
+    ]
+    if lacks:
+        yield f"{clip.codec}: its decoder tells no {', no '.join(lacks)}"
+    if "concealment map" in lacks:
+        yield f"{clip.codec}: damage is known only where a picture is lost or flagged by the decoder; the rest counts as intact"
+    else:
+        yield f"{clip.codec}: damage that its decoder did not notice counts as intact"
