@@ -43,10 +43,12 @@ def test_detection_only_judges_masks(clips):
 
 
 def test_lpips_without_weights_is_null_with_a_note(clips, monkeypatch, tmp_path):
-    torch = pytest.importorskip("torch")
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    pytest.importorskip("lpips")
+    monkeypatch.setattr(perceptual, "find_weights", lambda known: None)
     found = compare(*clips)
-    assert found["lpips"] is None and "no LPIPS" in found["notes"][0]
+    assert found["lpips"] is None and "no LPIPS: AlexNet's weights" in found["notes"][0]
+    with pytest.raises(perceptual.LpipsUnavailableError, match="B2SCVR_WEIGHTS"):
+        perceptual.lpips(clips[0], clips[3], weights=tmp_path / "absent.pth")
 
 
 def test_lpips_without_its_package_names_the_extra(clips, monkeypatch):
@@ -55,13 +57,23 @@ def test_lpips_without_its_package_names_the_extra(clips, monkeypatch):
         perceptual.lpips(clips[0], clips[3])
 
 
-def test_lpips_is_zero_for_the_same_and_grows(clips):
+@pytest.fixture
+def alexnet(tmp_path, monkeypatch):
+    """Random weights under torchvision's name, in the folder that the environment variable names."""
     pytest.importorskip("lpips")
+    torch, models = pytest.importorskip("torch"), pytest.importorskip("torchvision.models")
+    torch.manual_seed(0)
+    features = {f"features.{key}": value for key, value in models.alexnet().features.state_dict().items()}
+    torch.save(features, tmp_path / perceptual.ALEXNET.file)
+    monkeypatch.setenv("B2SCVR_WEIGHTS", str(tmp_path))
+    return features
+
+
+def test_lpips_takes_the_weights_that_the_variable_names(clips, alexnet):
     decoded, recovered, _, clean = (
         np.repeat(np.repeat(clip, 2, 1), 2, 2) for clip in (clips[0], clips[1], clips[3], clips[3])
     )
-    try:
-        found = perceptual.lpips(decoded, clean)
-    except perceptual.LpipsUnavailableError as error:
-        pytest.skip(str(error))
+    found = perceptual.lpips(decoded, clean)
     assert found[0] == 0 and found[2] > perceptual.lpips(recovered, clean)[2] > 0
+    model = perceptual._model(perceptual.find_weights(perceptual.ALEXNET), "cpu")
+    assert np.array_equal(model.net.slice5[0].weight.detach().numpy(), alexnet["features.10.weight"].numpy())

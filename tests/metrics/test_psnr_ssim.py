@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from b2scvr.metrics import MAX_PSNR_DB, psnr, ssim
+from b2scvr.metrics.ssim import GAUSSIAN_11, UNIFORM_65
 
 
 def noise(seed, shape=(2, 40, 48, 3)):
@@ -42,17 +43,31 @@ def test_clips_that_do_not_match_are_refused(metric):
         metric(noise(0).astype(np.float32), noise(0).astype(np.float32))
 
 
-def test_ssim_is_one_for_the_same_and_symmetric():
-    a, b = noise(1), noise(2)
-    assert ssim(a, a) == pytest.approx([1, 1])
-    assert ssim(a, b) == pytest.approx(ssim(b, a))
-    assert (np.abs(ssim(a, b)) < 0.1).all()
+@pytest.mark.parametrize("window", [GAUSSIAN_11, UNIFORM_65])
+def test_ssim_is_one_for_the_same_and_symmetric(window):
+    a, b = noise(1, (2, 70, 80, 3)), noise(2, (2, 70, 80, 3))
+    assert ssim(a, a, window) == pytest.approx([1, 1])
+    assert ssim(a, b, window) == pytest.approx(ssim(b, a, window))
+    assert (np.abs(ssim(a, b, window)) < 0.1).all()
 
 
-def test_ssim_of_constant_pictures_is_the_luminance_term():
-    a, b = np.full((1, 20, 20, 3), 80, np.uint8), np.full((1, 20, 20, 3), 120, np.uint8)
+@pytest.mark.parametrize("window", [GAUSSIAN_11, UNIFORM_65])
+def test_ssim_of_constant_pictures_is_the_luminance_term(window):
+    a, b = np.full((1, 70, 66, 3), 80, np.uint8), np.full((1, 70, 66, 3), 120, np.uint8)
     c1 = (0.01 * 255) ** 2
-    assert ssim(a, b) == pytest.approx([(2 * 80 * 120 + c1) / (80**2 + 120**2 + c1)])
+    assert ssim(a, b, window) == pytest.approx([(2 * 80 * 120 + c1) / (80**2 + 120**2 + c1)])
+
+
+def test_ssim_in_one_window_is_the_formula_itself():
+    a, b = noise(5, (1, 65, 65, 3)), noise(6, (1, 65, 65, 3))
+    x, y = a[0].reshape(-1, 3).T.astype(float), b[0].reshape(-1, 3).T.astype(float)
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    expected = [
+        (2 * p.mean() * q.mean() + c1) / (p.mean() ** 2 + q.mean() ** 2 + c1)
+        * (2 * np.cov(p, q)[0, 1] + c2) / (p.var(ddof=1) + q.var(ddof=1) + c2)
+        for p, q in zip(x, y, strict=True)
+    ]  # fmt: skip
+    assert ssim(a, b, UNIFORM_65) == pytest.approx([np.mean(expected)])
 
 
 def test_ssim_agrees_with_scikit_image():
@@ -63,6 +78,28 @@ def test_ssim_agrees_with_scikit_image():
     assert ssim(a, b) == pytest.approx([reference(x, y, **settings) for x, y in zip(a, b, strict=True)], abs=1e-6)
 
 
+def test_ssim_of_the_papers_agrees_with_scikit_image():
+    reference = pytest.importorskip("skimage.metrics").structural_similarity
+    a = noise(3, (2, 72, 81, 3))
+    b = np.clip(a + np.random.default_rng(4).normal(0, 20, a.shape), 0, 255).astype(np.uint8)
+    expected = [reference(x, y, channel_axis=2, win_size=65, data_range=255) for x, y in zip(a, b, strict=True)]
+    assert ssim(a, b, UNIFORM_65) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (40, 100), (89, 119), (50, 3)])
+def test_ssim_of_a_small_difference_agrees_with_scikit_image(place):
+    reference = pytest.importorskip("skimage.metrics").structural_similarity
+    a = noise(7, (1, 90, 120, 3))
+    b = a.copy()
+    b[0, place[0], place[1]] ^= 255
+    settings = dict(channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255)
+    assert ssim(a, b) == pytest.approx([reference(a[0], b[0], **settings)], abs=1e-6)
+    expected = reference(a[0], b[0], channel_axis=2, win_size=65, data_range=255)
+    assert ssim(a, b, UNIFORM_65) == pytest.approx([expected], abs=1e-9)
+
+
 def test_ssim_refuses_pictures_smaller_than_its_window():
     with pytest.raises(ValueError, match="11x11"):
         ssim(noise(0, (1, 10, 30, 3)), noise(1, (1, 10, 30, 3)))
+    with pytest.raises(ValueError, match="65x65"):
+        ssim(noise(0, (1, 64, 80, 3)), noise(1, (1, 64, 80, 3)), UNIFORM_65)
