@@ -1,5 +1,6 @@
 """Every config of a full-size recovery network builds, and its shapes hold, without a byte of its weights."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ CONFIGS = sorted((ROOT / "configs" / "cfc").glob("*.py"))
 BACKBONES = ("trunk", "embedder")
 
 
+@lru_cache
 def build(path):
+    """The config and its network, without memory for weights."""
     config = load_config(path)
     with torch.device("meta"):
         return config, MODELS.build(config["cfc"])
