@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from b2scvr.bitstream.assembly import CodedClip
+from b2scvr.bitstream.levels import level_notes
 from b2scvr.bitstream.planes import merge_planes, rgb_to_planes
 from b2scvr.bitstream.reader import decode_guarded
 from b2scvr.bitstream.rebuild import Rebuilt, mark_unrestored, rebuild_lost
@@ -110,7 +111,7 @@ class Pipeline:
             require_spliceable(whole)
             if self.mode == "auto" and not (whole.clip.status == AccessUnitStatus.BROKEN).any():
                 raise SpliceError("no picture is left to replace: the damage comes from access units that were lost")
-            return self._recover_splice(whole, rebuilt)
+            return self._recover_splice(coded, whole, rebuilt)
         except SpliceError as error:
             if self.mode == "splice":
                 raise
@@ -131,12 +132,15 @@ class Pipeline:
             self.progress("detect", number, len(damaged))
         return CorruptionMasks(masks, confidence)
 
-    def _recover_splice(self, coded: CodedClip, rebuilt: Rebuilt) -> RecoveredClip:
-        """Restore the broken and the rebuilt pictures in decoding order, from what is intact or repaired around them."""
+    def _recover_splice(self, coded: CodedClip, whole: CodedClip, rebuilt: Rebuilt) -> RecoveredClip:
+        """Restore the broken and the rebuilt pictures of `whole`, in decoding order, from what is right around them.
+
+        `whole` is `coded` with its lost access units rebuilt.
+        """
         with self._timed("parse"):
-            restore_vectors(coded, self.decode)
-        sent = coded.clip
-        repaired, done = coded, set[int]()
+            restore_vectors(whole, self.decode)
+        sent = whole.clip
+        repaired, done = whole, set[int]()
         seen: dict[int, PictureDamage] = {}
         total = int((sent.status == AccessUnitStatus.BROKEN).sum())
         while chosen := next_broken(repaired.clip, done):
@@ -154,7 +158,8 @@ class Pipeline:
             mark_unrestored(repaired.clip, {slot: planes for slot, planes in rebuilt.items() if slot not in done})
         frames = repaired.clip.frames
         found = _masks_by_difference(sent.frames, frames, seen)
-        notes = sent.notes + tuple(_remains(repaired.clip))
+        grown = level_notes(coded.access_units, repaired.access_units, sent.fps)
+        notes = sent.notes + tuple(_remains(repaired.clip)) + tuple(grown)
         return RecoveredClip(frames, found, "splice", repaired.stream(), tuple(sorted(done)), self.seconds, notes)
 
     def _restore_planes(self, clip: ParsedClip, slot: int) -> tuple[Planes, PictureDamage]:

@@ -130,7 +130,7 @@ def level_notes(sent: list[bytes], repaired: list[bytes], fps: float) -> list[st
         parts.append(f"{new.picture_bytes} bytes in one picture instead of {new.picture_limit}")
     enough = level_that_holds(after, sps, fps)
     notes.append(
-        f"it passes the limits of level {new.level.name} that it names (H.264 A.3): {' and '.join(parts)}; "
+        f"the repaired stream passes the limits of level {new.level.name} that it names (H.264 A.3): {' and '.join(parts)}; "
         + (f"a decoder of level {enough.name} plays it" if enough else "no level allows so much")
         + ", for others take recovered.mp4, the re-encoded copy"
     )
