@@ -155,3 +155,26 @@ def test_inputs_that_do_not_belong_together_are_named(generator, scene):
         network(pictures, mask, 5)
     with pytest.raises(ValueError, match="pictures must be"):
         network(pictures[0], mask, 3)
+
+
+def test_published_backbones_come_from_files(generator, tmp_path):
+    theirs, ours = generator(), generator(preset="official")
+    for parameter in theirs.parameters():
+        torch.nn.init.normal_(parameter)
+    trunk = {f"image_encoder.trunk.{name}": value for name, value in theirs.trunk.encoder.state_dict().items()}
+    clip = {f"visual.{name}": value for name, value in theirs.embedder.visual.state_dict().items()}
+    flow = {
+        f"basic_module.{level}.basic_module.{index // 2}.conv.{kind}": getattr(layers[index], kind)
+        for level, layers in enumerate(theirs.flow.levels)
+        for index in range(0, len(layers), 2)
+        for kind in ("weight", "bias")
+    }
+    paths = {}
+    for name, weights in (("sam2.1_hiera_t", {"model": trunk}), ("clip_vit_b_32", clip), ("spynet", flow)):
+        paths[name] = str(tmp_path / f"{name}.pth")
+        torch.save(weights, paths[name])
+    assert list(ours.load_pretrained(paths)) == list(paths)
+    for part in ("trunk", "embedder", "flow"):
+        state = getattr(theirs, part).state_dict()
+        assert all(torch.equal(value, state[name]) for name, value in getattr(ours, part).state_dict().items())
+    assert not torch.equal(ours.encoder.stem[0].weight, theirs.encoder.stem[0].weight)
