@@ -1,9 +1,11 @@
 """What every test may use: one thread, and small streams of known content made on the spot."""
 
+import io
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors: more threads only wait for one another
 
+import av
 import numpy as np
 import pytest
 
@@ -37,3 +39,27 @@ def clean_stream(pictures):
 @pytest.fixture(scope="session")
 def damaged_stream(clean_stream):
     return damage(clean_stream, CutModel(slices_per_gop=1, gop=12, position=0.4, length=200, seed=3))[0]
+
+
+@pytest.fixture(scope="session")
+def mpeg4_stream():
+    """Return a function: pictures -> MPEG-4 part 2 elementary stream (P pictures only); `broken`: coded pictures cut short."""
+
+    def make(frames, gop=12, broken=()):
+        buffer = io.BytesIO()
+        with av.open(buffer, "w", format="m4v") as container:
+            stream = container.add_stream("mpeg4", rate=25, options={"g": str(gop), "bf": "0", "threads": "1"})
+            stream.height, stream.width = frames.shape[1:3]
+            stream.pix_fmt, stream.bit_rate = "yuv420p", 2_000_000
+            pictures = [av.VideoFrame.from_ndarray(frame, format="rgb24") for frame in frames]
+            packets = [packet for picture in [*pictures, None] for packet in stream.encode(picture)]
+            for number, packet in enumerate(packets):
+                data = bytes(packet)
+                if number in broken:  # bits in the middle are lost, the header and what follows is there
+                    data = data[: len(data) // 3] + data[len(data) // 2 :]
+                cut = av.Packet(data)
+                cut.pts, cut.dts, cut.time_base, cut.stream = packet.pts, packet.dts, packet.time_base, stream
+                container.mux(cut)
+        return buffer.getvalue()
+
+    return make
