@@ -114,10 +114,14 @@ class Decoding:
 class Decoder:
     """Decodes the access units of one stream in order."""
 
-    def __init__(self, codec: str, extradata: bytes | None, count: int, unread: set[int]) -> None:
-        """codec: FFmpeg's name. count: access units to come. unread: those with bits that the decoder passes over."""
+    def __init__(
+        self, codec: str, extradata: bytes | None, count: int, unread: set[int], concealment: str | None = None
+    ) -> None:
+        """codec: FFmpeg's name. count: access units to come. unread: those with bits that the decoder passes over.
+        concealment: libavcodec's option `ec`; None leaves its default."""
         self._codec, self._extradata = codec, extradata
-        self._context = _open(codec, extradata)
+        self._options = {} if concealment is None else {"ec": concealment}
+        self._context = _open(codec, extradata, self._options)
         self._reformatter = VideoReformatter()  # one for all pictures: each new one sets up its tables again
         self._sets, self._sent = ParameterSets(), dict[bytes, None]()  # parameter sets so far, read and as they came
         self._tainted = False
@@ -147,7 +151,7 @@ class Decoder:
                 self._sent.setdefault(START_CODE + unit[nal.payload : nal.end])
         if self._tainted and any(nal.type == NalType.IDR for nal in nals):
             self._feed(None, -1)
-            self._context = _open(self._codec, b"".join(self._sent) or self._extradata)
+            self._context = _open(self._codec, b"".join(self._sent) or self._extradata, self._options)
             self._tainted = False
         return any(not pps.cabac for pps in self._sets.pps.values())
 
@@ -210,7 +214,7 @@ def _frames_freed_in_order() -> Iterator[Callable[[], object]]:
             gc.enable()
 
 
-def _open(codec: str, extradata: bytes | None) -> av.VideoCodecContext:
+def _open(codec: str, extradata: bytes | None, options: dict[str, str]) -> av.VideoCodecContext:
     decoder = av.CodecContext.create(codec, "r")
     assert isinstance(decoder, av.VideoCodecContext)
     if extradata:

@@ -44,12 +44,13 @@ def decode_guarded(data: bytes) -> CodedClip:
     return run_guarded(decode, data, "stream in memory")
 
 
-def decode(data: bytes, codec_format: str | None = "h264") -> CodedClip:
+def decode(data: bytes, codec_format: str | None = "h264", concealment: str | None = None) -> CodedClip:
     """Decode an elementary stream held in memory, in this process: for streams of our own making.
 
-    Raises InputError when there is nothing to decode.
+    concealment: libavcodec's option `ec` for comparison, "0" or some of "guess_mvs", "deblock" and "favor_inter" joined by
+    "+"; None is its default, "guess_mvs+deblock". Raises InputError when there is nothing to decode.
     """
-    return _parse(data, codec_format, hashlib.sha256(data).hexdigest(), "stream in memory")
+    return _parse(data, codec_format, hashlib.sha256(data).hexdigest(), "stream in memory", concealment)
 
 
 def decode_file(path: Path) -> CodedClip:
@@ -79,7 +80,9 @@ def _require_file(path: Path) -> None:
         raise InputError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
 
 
-def _parse(source: Path | bytes, codec_format: str | None, digest: str, name: str) -> CodedClip:
+def _parse(
+    source: Path | bytes, codec_format: str | None, digest: str, name: str, concealment: str | None = None
+) -> CodedClip:
     with printing_at(av.logging.DEBUG):  # all is captured, nothing is shown
         coded = demux(source, codec_format, name)
     units = coded.units
@@ -89,7 +92,8 @@ def _parse(source: Path | bytes, codec_format: str | None, digest: str, name: st
     unread = {index for index, answer in enumerate(answers) if answer.unread}
     try:
         with printing_at(av.logging.DEBUG):
-            decoding = Decoder(coded.decoder, coded.extradata, len(units), unread).decode_all(units, coded.lead_ins)
+            decoder = Decoder(coded.decoder, coded.extradata, len(units), unread, concealment)
+            decoding = decoder.decode_all(units, coded.lead_ins)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     if not decoding.pictures:

@@ -68,3 +68,17 @@ def test_a_removed_reference_makes_dependents(moving):
     assert (clip.status[:4] == AccessUnitStatus.INTACT).all()
     assert (clip.status[4:9] == AccessUnitStatus.DEPENDENT).all()
     assert (clip.status[9:] == AccessUnitStatus.INTACT).all()
+
+
+def test_other_kinds_of_concealment_change_nothing_but_what_is_damaged(moving):
+    clean = encode_h264(moving(12, 160, 208, noise=5), gop=12)
+    damaged, _ = damage(clean, CutModel(gop=12, position=0.3, length=300, seed=1))
+    usual, named, unguessed, none = (
+        decode(damaged, concealment=how).clip for how in (None, "guess_mvs+deblock", "deblock", "0")
+    )
+    assert np.array_equal(usual.frames, named.frames), "libavcodec's default"
+    intact = usual.status == AccessUnitStatus.INTACT
+    for other in (unguessed, none):
+        assert np.array_equal(other.frames[intact], usual.frames[intact])
+    assert not np.array_equal(none.frames[~intact], usual.frames[~intact])
+    assert np.array_equal(decode(clean, concealment="0").clip.frames, decode(clean).clip.frames)
