@@ -1,20 +1,22 @@
-"""H.264 samples of containers (MP4, MKV, FLV) to Annex B and back.
+"""H.264 and HEVC samples of containers (MP4, MKV, FLV) to Annex B and back.
 
 Containers put the length of each NAL unit before it and keep the parameter sets apart, in an AVCDecoderConfigurationRecord
-(ISO/IEC 14496-15, 5.3.3.1). Nothing is refused here: damage may have hit the lengths as well as what they count.
+or an HEVCDecoderConfigurationRecord (ISO/IEC 14496-15, 5.3.3.1 and 8.3.3.1). Nothing is refused here: damage may have hit
+the lengths as well as what they count.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from b2scvr.bitstream.nal import START_CODE, NalType, scan
 
 _VERSION = 1  # configurationVersion; Annex-B extradata starts with a zero
-_FIXED_BYTES = 6  # of the record, up to and including numOfSequenceParameterSets
+_AVC_BYTES, _HEVC_BYTES = 5, 22  # of a record, up to and including lengthSizeMinusOne
 _COUNT_MASK = 0x1F  # numOfSequenceParameterSets; its other bits are reserved
-_NAL_LENGTH_BYTES = 2  # of a parameter set in the record
-_TYPE_MASK = 0x1F
+_NAL_LENGTH_BYTES = 2  # of a parameter set in a record
+_HEVC_IRAP, _HEVC_SPS = range(16, 24), 33  # nal_unit_type (H.265 table 7-1)
 
 
 @dataclass(frozen=True)
@@ -24,37 +26,69 @@ class SampleFormat:
     length_bytes: int  # bytes of the length before each NAL unit; 0: start codes (Annex B)
     parameter_sets: tuple[bytes, ...] = ()  # NAL units sent apart from the samples, without start codes
 
+    is_hevc: bool = False
 
-def sample_format(extradata: bytes | None) -> SampleFormat:
+    def annexb_parameter_sets(self) -> bytes:
+        """The parameter sets with start codes."""
+        return b"".join(START_CODE + nal for nal in self.parameter_sets)
+
+
+def sample_format(extradata: bytes | None, is_hevc: bool = False) -> SampleFormat:
     """Return the format that a stream's extradata tell; what is cut off in them is left out."""
-    if not extradata:
-        return SampleFormat(0)
-    if extradata[0] != _VERSION or len(extradata) < _FIXED_BYTES:
-        return SampleFormat(0, tuple(extradata[nal.payload : nal.end] for nal in scan(extradata)))
-    found: list[bytes] = []
-    position = _FIXED_BYTES
-    for count in (extradata[_FIXED_BYTES - 1] & _COUNT_MASK, None):
-        if count is None:  # numOfPictureParameterSets
-            count = extradata[position] if position < len(extradata) else 0
-            position += 1
+    data = extradata or b""
+    fixed = _HEVC_BYTES if is_hevc else _AVC_BYTES
+    if len(data) <= fixed or data[0] != _VERSION:
+        return SampleFormat(0, tuple(data[nal.payload : nal.end] for nal in scan(data)), is_hevc)
+    found = _hevc_sets(data) if is_hevc else _avc_sets(data)
+    return SampleFormat(1 + (data[fixed - 1] & 3), tuple(filter(None, found)), is_hevc)
+
+
+def _avc_sets(record: bytes) -> Iterator[bytes]:
+    """Yield the sequence parameter sets, then the picture parameter sets."""
+    position = _AVC_BYTES
+    for mask in (_COUNT_MASK, 0xFF):
+        count = record[position] & mask if position < len(record) else 0
+        position += 1
         for _ in range(count):
-            start = position + _NAL_LENGTH_BYTES
-            position = start + int.from_bytes(extradata[position:start], "big")
-            found.append(extradata[start:position])
-    return SampleFormat(1 + (extradata[4] & 3), tuple(nal for nal in found if nal))
+            position, nal = _set_at(record, position)
+            yield nal
+
+
+def _hevc_sets(record: bytes) -> Iterator[bytes]:
+    """Yield the parameter sets, array by array."""
+    position = _HEVC_BYTES
+    arrays, position = record[position], position + 1
+    for _ in range(arrays):
+        count = int.from_bytes(record[position + 1 : position + 3], "big")
+        position += 3
+        for _ in range(count):
+            if position >= len(record):
+                return
+            position, nal = _set_at(record, position)
+            yield nal
+
+
+def _set_at(record: bytes, position: int) -> tuple[int, bytes]:
+    start = position + _NAL_LENGTH_BYTES
+    end = start + int.from_bytes(record[position:start], "big")
+    return end, record[start:end]
 
 
 def to_annexb(sample: bytes, form: SampleFormat, is_first: bool) -> bytes:
-    """Return a sample with start codes, the parameter sets before the first one and before each IDR picture without its own.
+    """Return a sample with start codes, the parameter sets before the first one and before each key picture without its own.
 
     A length that reaches beyond the sample means what is there.
     """
     if form.length_bytes:
         sample = b"".join(START_CODE + nal for nal in split_lengths(sample, form.length_bytes))
-    types = {nal.type for nal in scan(sample)}
-    if (is_first or NalType.IDR in types) and NalType.SPS not in types:
-        return b"".join(START_CODE + nal for nal in form.parameter_sets) + sample
-    return sample
+    headers = [sample[nal.payload] for nal in scan(sample)]
+    if form.is_hevc:
+        types = {header >> 1 & 0x3F for header in headers}
+        starts, has_sets = not types.isdisjoint(_HEVC_IRAP), _HEVC_SPS in types
+    else:
+        types = {header & 0x1F for header in headers}
+        starts, has_sets = NalType.IDR in types, NalType.SPS in types
+    return form.annexb_parameter_sets() + sample if (is_first or starts) and not has_sets else sample
 
 
 def from_annexb(unit: bytes, form: SampleFormat) -> bytes:
@@ -71,6 +105,14 @@ def from_annexb(unit: bytes, form: SampleFormat) -> bytes:
     except OverflowError as error:
         longest = max(map(len, kept))
         raise ValueError(f"a NAL unit of {longest} bytes does not fit lengths of {form.length_bytes} bytes") from error
+
+
+def lengths_fit(sample: bytes, length_bytes: int) -> bool:
+    """Whether the lengths of a sample end where the sample ends."""
+    position = 0
+    while position < len(sample):
+        position += length_bytes + int.from_bytes(sample[position : position + length_bytes], "big")
+    return position == len(sample)
 
 
 def split_lengths(sample: bytes, length_bytes: int) -> list[bytes]:

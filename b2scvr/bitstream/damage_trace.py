@@ -35,7 +35,8 @@ def trace_damage(clip: ParsedClip) -> None:
     for index in map(int, np.argsort(clip.decode_index, kind="stable")):
         if clip.is_key[index]:
             before, held, key = held, [], index
-        possible = held if index >= key else [*before, *held]  # shown before a key picture: may mean what was before it
+        # What is shown before a key picture may mean what was before that; what is shown after it, nothing shown before.
+        possible = [h for h in held if h >= key] if index >= key else [*before, *held]
         soft[index] = _carried(clip, index, soft, possible)
         if clip.status[index] in (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST):
             own = np.repeat(np.repeat(clip.concealed[index], 2, axis=0), 2, axis=1)[: grid[0], : grid[1]]

@@ -19,7 +19,7 @@ import av
 import av.logging
 
 from b2scvr.bitstream.access_units import split_access_units
-from b2scvr.bitstream.annexb import sample_format, to_annexb
+from b2scvr.bitstream.annexb import SampleFormat, lengths_fit, sample_format, to_annexb
 from b2scvr.bitstream.nal import scan
 from b2scvr.types import InputError
 
@@ -31,6 +31,7 @@ ELEMENTARY = {
 _DEMUXERS = (
     "h264,hevc,mpegvideo,m4v,h263,mpegts,mpeg,mov,matroska,flv,live_flv,avi,ivf,obu,av1,asf,ogg,mxf,nut,rm,dv,mjpeg"
 )
+_NAL_CODECS = frozenset({"h264", "hevc"})
 _PARSED = frozenset({"h264", "hevc", "mpegvideo", "m4v", "mpegts", "mpeg"})
 MAX_PIXELS = 8192 * 4320
 OPTIONS = {
@@ -58,10 +59,11 @@ class Demuxed:
     decoder: str  # FFmpeg's name of the decoder for it
     extradata: bytes | None
     fps: float
-    units: list[bytes] = field(default_factory=list)  # one per access unit, decoding order; Annex B for H.264
+    units: list[bytes] = field(default_factory=list)  # one per access unit, decoding order; Annex B for H.264 and HEVC
     lead_ins: dict[int, list[bytes]] = field(
         default_factory=dict
     )  # packets without a picture to show, by the next unit
+    damaged: set[int] = field(default_factory=set)  # access units that the container shows to be damaged
     suffix: bytes = b""  # bytes after the last picture that belong to none
     too_large: str | None = None  # size of a picture that FFmpeg refused while it looked at the stream
     notes: tuple[str, ...] = ()
@@ -75,6 +77,7 @@ class Unit:
     packets: list[av.Packet]
     lead_ins: list[bytes] = field(default_factory=list)
     has_picture: bool = True
+    damaged: bool = False  # the container says so
 
 
 def demux(source: Path | bytes, demuxer: str | None, name: str) -> Demuxed:
@@ -97,6 +100,8 @@ def demux(source: Path | bytes, demuxer: str | None, name: str) -> Demuxed:
                 else:
                     _collect(found, access_units(container, stream))
                 found.extradata = context.extradata
+                if found.codec in _NAL_CODECS:  # access units are in Annex B: the parameter sets must be too
+                    found.extradata = _sample_format(found.codec, context.extradata).annexb_parameter_sets()
                 found.notes = tuple(_notes(container, stream, len(found.units)))
         except (av.error.FFmpegError, ValueError) as error:
             raise InputError(f"{name}: {_reason(error, logs)}") from error
@@ -123,20 +128,27 @@ def access_units(container: av.container.InputContainer, stream: av.VideoStream)
     codec = stream.codec_context.codec.canonical_name
     found = packets(container, [stream])
     is_parsed = container.format.name in _PARSED
-    if codec == "h264":
-        return _h264_streamed(list(found)) if is_parsed else _h264_contained(found, stream.codec_context.extradata)
+    if codec == "h264" and is_parsed:
+        return _h264_streamed(list(found))
     if is_parsed:
         return _joined(found, _PICTURE_TESTS.get(codec))
+    if codec in _NAL_CODECS:
+        return _contained(found, _sample_format(codec, stream.codec_context.extradata))
     if codec == "mpeg4":  # DivX puts a B picture into the packet of the P picture before it
         unpack = av.bitstream.BitStreamFilterContext("mpeg4_unpack_bframes", stream)
         found = itertools.chain.from_iterable(map(unpack.filter, found))
     return _with_lead_ins(found, codec)
 
 
-def _h264_contained(found: Iterable[av.Packet], extradata: bytes | None) -> Iterator[Unit]:
-    form = sample_format(extradata)
+def _contained(found: Iterable[av.Packet], form: SampleFormat) -> Iterator[Unit]:
     for number, packet in enumerate(found):
-        yield Unit(to_annexb(bytes(packet), form, is_first=number == 0), [packet])
+        sample = bytes(packet)
+        damaged = packet.is_corrupt or bool(form.length_bytes and not lengths_fit(sample, form.length_bytes))
+        yield Unit(to_annexb(sample, form, is_first=number == 0), [packet], damaged=damaged)
+
+
+def _sample_format(codec: str, extradata: bytes | None) -> SampleFormat:
+    return sample_format(extradata, is_hevc=codec == "hevc")
 
 
 def _h264_streamed(found: list[av.Packet]) -> Iterator[Unit]:
@@ -188,6 +200,8 @@ def _collect(found: Demuxed, units: Iterable[Unit]) -> None:
             continue
         if unit.lead_ins:
             found.lead_ins[len(found.units)] = unit.lead_ins
+        if unit.damaged:
+            found.damaged.add(len(found.units))
         found.units.append(unit.data)
 
 

@@ -13,7 +13,9 @@ from b2scvr.types import ParsedClip, PictureType
 RESILIENT = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4", "h263", "flv1"})
 # A P picture is predicted from the reference picture decoded last, a B picture from the last two (MPEG-2 7.6, MPEG-4 7.6).
 _TWO_REFERENCES = RESILIENT - {"h264"}
+_PICTURE, _VOP = b"\x00\x00\x01\x00", b"\x00\x00\x01\xb6"  # picture_start_code, vop_start_code
 _IRAP = range(16, 24)  # nal_unit_type of pictures where decoding can start (H.265 table 7-1)
+_RASL = frozenset({8, 9})  # pictures that a decoder skips when it starts at the key picture before them
 _VCL = 32  # nal_unit_type below this: a slice
 _NON_REFERENCE = frozenset(range(0, 16, 2))  # sub-layer non-reference pictures (H.265 table 7-1)
 
@@ -25,12 +27,24 @@ def read_other_headers(clip: ParsedClip, units: list[bytes]) -> None:
         for slot, unit in zip(slots, units, strict=True):
             types = [kind for nal in scan(unit) if (kind := unit[nal.payload] >> 1 & 0x3F) < _VCL]
             clip.is_key[slot] = any(kind in _IRAP for kind in types)
-            clip.is_reference[slot] = not types or any(kind not in _NON_REFERENCE for kind in types)
+            skipped = clip.lost[slot] and not _RASL.isdisjoint(
+                types
+            )  # only others that are skipped too predict from it
+            clip.is_reference[slot] = not skipped and (not types or any(kind not in _NON_REFERENCE for kind in types))
         return
     clip.is_key[:] = clip.picture_type == PictureType.I
     if clip.codec in _TWO_REFERENCES:
-        clip.is_reference[:] = clip.picture_type != PictureType.B
+        for slot, unit in zip(slots, units, strict=True):
+            is_b = _is_b(unit, clip.codec) if clip.lost[slot] else clip.picture_type[slot] == PictureType.B
+            clip.is_reference[slot] = not is_b
         _refer_by_rule(clip, slots)
+
+
+def _is_b(unit: bytes, codec: str) -> bool:
+    """Whether the picture header says that a picture is a B picture (MPEG-2 6.3.9, MPEG-4 part 2 6.3.5)."""
+    start, shift, mask, kind = (_VOP, 6, 3, 2) if codec == "mpeg4" else (_PICTURE, 3, 7, 3)
+    place = unit.find(start) + len(start) + (0 if codec == "mpeg4" else 1)
+    return place > len(start) and place < len(unit) and unit[place] >> shift & mask == kind
 
 
 def _refer_by_rule(clip: ParsedClip, slots: np.ndarray) -> None:

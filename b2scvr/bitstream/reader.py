@@ -89,7 +89,7 @@ def _parse(
     is_h264 = coded.codec == "h264"
     references = slice_references(units) if is_h264 else []
     answers = probe(units, references) if is_h264 else []
-    unread = {index for index, answer in enumerate(answers) if answer.unread}
+    unread = coded.damaged | {index for index, answer in enumerate(answers) if answer.unread}
     try:
         with printing_at(av.logging.DEBUG):
             decoder = Decoder(coded.decoder, coded.extradata, len(units), unread, concealment)
