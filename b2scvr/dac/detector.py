@@ -149,6 +149,11 @@ class Detector(nn.Module):
         mask = pixels + F.interpolate(prior[:, None], scale_factor=4, mode="nearest")
         return DetectorOutput(mask, logits, probability.masked_fill(concealed, 1.0), temperature, iou)
 
+    @property
+    def num_memories(self) -> int:
+        """How many other pictures are remembered."""
+        return self.sam.num_memories
+
     def remember(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         """Return the memory of a picture in which nothing is damaged, [B, 3, H, W] in [0, 1], for later calls."""
         return self.sam.remember(self.sam.encode(pad_to_multiple(picture, MB_SIZE)))

@@ -1,24 +1,45 @@
-"""The detection network run on one picture: NumPy in, NumPy out."""
+"""The detection network run on one picture, or on all pictures of a clip: NumPy in, NumPy out."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from b2scvr.dac.detector import nearest_first
+from b2scvr.fill.surroundings import surroundings as gather
 from b2scvr.ops.batch import mask_at_pixels, pictures_to_tensor
-from b2scvr.types import PictureDamage, Surroundings
+from b2scvr.ops.scenes import scene_numbers
+from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip, PictureDamage, Surroundings
+
+WRONG = 0.5  # probability from which a pixel counts as wrong
+SMALLEST_DAMAGE = 0.02  # share of wrong pixels below which a picture that nobody reported counts as intact
+VOUCHED_CODECS = ("h264",)  # whose decoder tells every picture that lost bits
+REMEMBERED = 8  # reference pictures whose memory is kept
+
+Memory = tuple[Tensor, Tensor]
 
 
 class DamageDetector:
-    """Finds the damage of a picture with a detection network (`Detector`, or another with its forward).
+    """Finds the damage of pictures with a detection network (`Detector`, or another with its forward).
 
-    device: "cpu", "cuda[:N]"; dtype: of the computation (automatic mixed precision when not float32).
+    device: "cpu", "cuda[:N]"; dtype: of the computation (automatic mixed precision when not float32). every_picture: in a
+    clip with reported damage, pictures that nobody reported are looked at too when the codec is none of VOUCHED_CODECS;
+    worth it only with weights that find damage in the picture alone.
     """
 
     def __init__(
-        self, network: nn.Module, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+        self,
+        network: nn.Module,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        every_picture: bool = False,
     ) -> None:
+        self.every_picture = every_picture
         self.network = network.to(device).eval()
         self.device = torch.device(device)
         self.dtype = dtype
@@ -26,18 +47,99 @@ class DamageDetector:
     @torch.inference_mode()
     def detect(self, surroundings: Surroundings) -> PictureDamage:
         """Return where the picture is damaged."""
+        return self._detect(surroundings, {})
+
+    @torch.inference_mode()
+    def track(self, clip: ParsedClip, first_mask: tuple[int, np.ndarray] | None = None) -> Iterator[PictureDamage]:
+        """Yield the damage of every picture of `clip`, in display order.
+
+        Pictures that nothing touched are not looked at, but for `every_picture`. References are the nearest pictures, before and
+        after, of the same scene that are not damaged; what the network made of them is kept while it may be needed, so
+        what is held does not grow with the clip.
+
+        first_mask: (display index, mask uint8 [H, W]) of the first damaged picture, as the published protocol gives it:
+        nothing before it is damaged, and in it what the mask says.
+        """
+        usable = clip.status == AccessUnitStatus.INTACT
+        doubtful = usable & (self.every_picture and clip.codec not in VOUCHED_CODECS and not usable.all())
+        start = 0
+        if first_mask is not None:
+            start = first_mask[0]
+            usable[:start], usable[start], doubtful[: start + 1] = True, False, False
+        scenes = scene_numbers(clip.frames, usable & ~doubtful)
+        memory: OrderedDict[int, Memory] = OrderedDict()
+        for slot in range(len(clip)):
+            if first_mask is not None and slot == start:
+                yield given_damage(first_mask[1], clip.mode.shape[1:])
+            elif usable[slot] and not doubtful[slot]:
+                yield nothing_damaged(clip)
+            else:
+                references = usable & (scenes == scenes[slot])
+                references[slot] = False
+                damage = self._detect(gather(_with_references(clip, references), slot), memory)
+                usable[slot] = bool(doubtful[slot]) and not _is_damaged(damage)
+                yield nothing_damaged(clip, damage.confidence) if usable[slot] else damage
+
+    def _detect(self, around: Surroundings, memory: OrderedDict[int, Memory] | dict[int, Memory]) -> PictureDamage:
+        """memory: what is known of pictures by display index; it is looked up and added to when it is an OrderedDict."""
         tensors = {
-            "window": pictures_to_tensor(surroundings.window),
-            "fill": pictures_to_tensor(surroundings.fill),
-            "evidence": torch.from_numpy(np.ascontiguousarray(surroundings.evidence, np.float32)),
-            "concealed": torch.from_numpy(np.ascontiguousarray(surroundings.concealed, np.bool_)),
-            "slice_start": torch.from_numpy(np.ascontiguousarray(surroundings.slice_start, np.bool_)),
-            "broken": torch.tensor(bool(surroundings.broken)),
+            "window": pictures_to_tensor(around.window),
+            "fill": pictures_to_tensor(around.fill),
+            "evidence": torch.from_numpy(np.ascontiguousarray(around.evidence, np.float32)),
+            "concealed": torch.from_numpy(np.ascontiguousarray(around.concealed, np.bool_)),
+            "slice_start": torch.from_numpy(np.ascontiguousarray(around.slice_start, np.bool_)),
+            "broken": torch.tensor(bool(around.broken)),
         }
         batch = {name: tensor[None].to(self.device) for name, tensor in tensors.items()}
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            output = self.network(current=surroundings.current, **batch)
+            known = self._remembered(around, batch["window"], memory) if isinstance(memory, OrderedDict) else {}
+            output = self.network(current=around.current, **batch, **known)
         macroblocks = output.macroblock_probability[0].float().cpu().numpy()
-        height, width = surroundings.decoded.shape[:2]
+        height, width = around.decoded.shape[:2]
         mask = mask_at_pixels(output.mask_logits.float(), (height, width)).sigmoid()[0, 0]
         return PictureDamage(macroblocks, mask.cpu().numpy(), float(output.iou_prediction[0]))
+
+    def _remembered(
+        self, around: Surroundings, window: Tensor, memory: OrderedDict[int, Memory]
+    ) -> dict[str, Sequence[Memory]]:
+        """Return the memories of the window's other pictures as the network takes them, each made once."""
+        remember = getattr(self.network, "remember", None)
+        count = getattr(self.network, "num_memories", 0)
+        if remember is None or not count:
+            return {}
+        memories = []
+        for position in nearest_first(len(around.window), around.current)[:count]:
+            slot = around.index + round(float(around.distance[position]))
+            if slot not in memory:
+                memory[slot] = remember(window[:, position])
+            memory.move_to_end(slot)
+            memories.append(memory[slot])
+        while len(memory) > max(REMEMBERED, count):
+            memory.popitem(last=False)
+        return {"memories": memories} if memories else {}
+
+
+def nothing_damaged(clip: ParsedClip, confidence: float = 1.0) -> PictureDamage:
+    """Return the damage of a picture of `clip` that has none."""
+    height, width = clip.frames.shape[1:3]
+    return PictureDamage(
+        np.zeros(clip.mode.shape[1:], np.float32), np.zeros((height, width), np.float32), float(confidence)
+    )
+
+
+def given_damage(mask: np.ndarray, grid: tuple[int, ...]) -> PictureDamage:
+    """Return the damage as a mask from outside says, uint8 [H, W]; a macroblock counts when any of its pixels does."""
+    height, width = mask.shape
+    padded = np.pad(mask > 0, ((0, grid[0] * MB_SIZE - height), (0, grid[1] * MB_SIZE - width)))
+    blocks = padded.reshape(grid[0], MB_SIZE, grid[1], MB_SIZE).any(axis=(1, 3))
+    return PictureDamage(np.asarray(blocks, np.float32), (mask > 0).astype(np.float32), 1.0)
+
+
+def _with_references(clip: ParsedClip, references: np.ndarray) -> ParsedClip:
+    """`clip` in which exactly the pictures `references`, bool [T], count as intact."""
+    others = np.where(clip.status == AccessUnitStatus.INTACT, AccessUnitStatus.DEPENDENT, clip.status)
+    return dataclasses.replace(clip, status=np.where(references, AccessUnitStatus.INTACT, others).astype(np.uint8))
+
+
+def _is_damaged(damage: PictureDamage) -> bool:
+    return float((damage.mask >= WRONG).mean()) >= SMALLEST_DAMAGE

@@ -13,7 +13,7 @@ from b2scvr.data.dataset import View
 from b2scvr.registry import MODELS
 
 STAGE_PARTS = {"detect": "dac", "recover": "cfc"}  # which network a stage trains
-TOP_KEYS = ("dac", "cfc", "checkpoint", "pretrained", "train", "stages")
+TOP_KEYS = ("dac", "cfc", "checkpoint", "pretrained", "track", "train", "stages")
 Settings = TypeVar("Settings")
 
 

@@ -44,6 +44,11 @@ def read_masks(folder: Path) -> np.ndarray:
     return (_read(folder, cv2.IMREAD_GRAYSCALE) > _MASK_LEVEL).astype(np.uint8)
 
 
+def read_mask(path: Path) -> np.ndarray:
+    """Return one mask, uint8 [H, W], 1 where a sample is above 127. Raises InputError when it cannot be read."""
+    return (_read_image(path, cv2.IMREAD_GRAYSCALE) > _MASK_LEVEL).astype(np.uint8)
+
+
 def _numbered(folder: Path, images: np.ndarray) -> list[tuple[Path, np.ndarray]]:
     folder.mkdir(parents=True, exist_ok=True)
     return [(folder / NAME.format(i), image) for i, image in enumerate(images)]
@@ -65,12 +70,17 @@ def _read(folder: Path, flags: int) -> np.ndarray:
         raise InputError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
     images: list[np.ndarray] = []
     for path in paths:
-        image = cv2.imread(str(path), flags)
-        if image is None:
-            raise InputError(f"{path}: not a picture that can be read")
+        image = _read_image(path, flags)
         if images and image.shape != images[0].shape:
             raise InputError(
                 f"{path}: its size {image.shape[1::-1]} is not that of the others, {images[0].shape[1::-1]}"
             )
         images.append(image)
     return np.stack(images)
+
+
+def _read_image(path: Path, flags: int) -> np.ndarray:
+    image = cv2.imread(str(path), flags)
+    if image is None:
+        raise InputError(f"{path}: not a picture that can be read")
+    return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,12 @@ FULL = [path for path in CONFIGS if path.parent.name == "dac" and path.stem.star
 SIZES_M = {"t": 39, "s": 46, "b+": 81, "l": 224}  # parameters of SAM 2.1, as its README says
 
 
-def built(path, **changes):
+@cache
+def built(path):
     """The networks of a config by name, on the meta device: nothing is allocated."""
     config = load_config(path)
     with torch.device("meta"):
-        return {part: MODELS.build({**config[part], **changes}) for part in ("dac", "cfc")}
+        return {part: MODELS.build(config[part]) for part in ("dac", "cfc")}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
