@@ -222,7 +222,7 @@ def _open(codec: str, extradata: bytes | None, options: dict[str, str]) -> av.Vi
     decoder.thread_type = "SLICE"
     decoder.thread_count = 1
     # Pictures of H.264 come as they are coded: planes are put back whole.
-    decoder.options = DECODER_OPTIONS | _OF_CODEC.get(codec, {})
+    decoder.options = DECODER_OPTIONS | _OF_CODEC.get(codec, {}) | options
     return decoder
 
 
