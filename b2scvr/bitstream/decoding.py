@@ -23,6 +23,7 @@ import av
 import av.logging
 import numpy as np
 from av.sidedata.encparams import VideoEncParams
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import VideoReformatter
 
 from b2scvr.bitstream import motion_vectors, prediction_modes
@@ -245,8 +246,9 @@ def _write_rgb(frame: av.VideoFrame, corner: tuple[int, int], out: np.ndarray) -
 
 def _describe(frame: av.VideoFrame, size: tuple[int, int], section: list[str], keep_planes: bool) -> Picture:
     height, width = size
-    records = frame.side_data.get("MOTION_VECTORS")
-    parameters = frame.side_data.get("VIDEO_ENC_PARAMS")
+    side_data = SideDataContainer(frame)  # `frame.side_data` and its frame would hold one another for ever
+    records = side_data.get("MOTION_VECTORS")
+    parameters = side_data.get("VIDEO_ENC_PARAMS")
     return Picture(
         picture_type=_PICTURE_TYPES.get(int(frame.pict_type), PictureType.UNKNOWN),
         vectors=motion_vectors.dense_vectors(records.to_ndarray() if records else _NO_VECTORS, height, width),
