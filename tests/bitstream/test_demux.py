@@ -2,22 +2,17 @@
 
 import io
 import itertools
-import os
 from dataclasses import replace
 from fractions import Fraction
 
 import av
-import cv2
 import numpy as np
 import pytest
 
 from b2scvr.bitstream import reader
-from b2scvr.bitstream.annexb import SampleFormat, from_annexb, sample_format, split_lengths, to_annexb
-from b2scvr.bitstream.demux import MAX_PIXELS, demux
-from b2scvr.bitstream.header_damage import FieldRecorder
-from b2scvr.bitstream.nal import START_CODE, NalType, escape, scan, unescape
+from b2scvr.bitstream.demux import demux
+from b2scvr.bitstream.nal import NalType, scan
 from b2scvr.bitstream.specimens import ALL, CONTAINED, OTHER_CODECS, PICTURES, SIZE, make, moving_pictures
-from b2scvr.bitstream.syntax import parse_sps
 from b2scvr.types import AccessUnitStatus, InputError, PictureType, PredictionMode
 
 CODECS = {"libx264": "h264", "libx265": "hevc", "mpeg2video": "mpeg2video", "mpeg4": "mpeg4"}
@@ -80,39 +75,6 @@ def test_a_container_gives_the_elementary_stream(pictures):
     assert all(NalType.SPS in types and NalType.PPS in types for types in sets if NalType.IDR in types)
     again = reader.decode(contained.stream())
     assert np.array_equal(again.clip.frames, contained.clip.frames)
-
-
-# --- samples with lengths -------------------------------------------------------------------------------------------
-
-
-def avc_record(length_bytes=4, sps=b"\x67abc", pps=b"\x68d"):
-    head = bytes([1, 100, 0, 10, 0xFC | length_bytes - 1])
-    return head + b"\xe1" + len(sps).to_bytes(2, "big") + sps + b"\x01" + len(pps).to_bytes(2, "big") + pps
-
-
-def test_the_record_of_a_container_is_read():
-    assert sample_format(avc_record(2)) == SampleFormat(2, (b"\x67abc", b"\x68d"))
-    assert sample_format(None) == SampleFormat(0) == sample_format(b"")
-    assert sample_format(START_CODE + b"\x67a" + START_CODE + b"\x68b") == SampleFormat(0, (b"\x67a", b"\x68b"))
-    assert sample_format(avc_record()[:9]).parameter_sets == (b"\x67",)  # cut off in the middle
-
-
-def test_samples_become_annex_b_and_back():
-    form = sample_format(avc_record(2))
-    sample = b"\x00\x03\x65xy" + b"\x00\x02\x06z"
-    unit = to_annexb(sample, form, is_first=True)
-    assert unit == b"".join(START_CODE + nal for nal in (b"\x67abc", b"\x68d", b"\x65xy", b"\x06z"))
-    assert from_annexb(unit, form) == sample
-    assert to_annexb(b"\x00\x02\x41x", form, is_first=False) == START_CODE + b"\x41x"
-    with pytest.raises(ValueError, match="70000 bytes does not fit lengths of 2 bytes"):
-        from_annexb(START_CODE + b"\x65" * 70000, form)
-
-
-@pytest.mark.parametrize(
-    "sample", [b"\x00\x00\x00\xff\x65ab", b"\x00\x00\x00\x03\x65ab\x00\x00", b"\xff\xff\xff\xff\x65ab"]
-)
-def test_a_length_that_lies_means_what_is_there(sample):
-    assert split_lengths(sample, 4) == [b"\x65ab"]
 
 
 @pytest.mark.parametrize("name", ["h264-mp4", "hevc-mkv"])
@@ -265,109 +227,6 @@ def test_streams_that_lost_their_start(pictures):
     assert (
         len(clip) == PICTURES - 2 and (clip.status[:4] != AccessUnitStatus.INTACT).all() and not clip.status[4:].any()
     )
-
-
-# --- refusals -------------------------------------------------------------------------------------------------------
-
-
-def larger_picture(data, width, height):
-    """The stream with another picture size in its SPS."""
-    out = []
-    for nal in scan(data):
-        raw = data[nal.payload : nal.end]
-        if nal.type == NalType.SPS:
-            rbsp = unescape(raw[1:])
-            recorders = []
-
-            def reader_of(rbsp, recorders=recorders):
-                recorders.append(FieldRecorder(rbsp))
-                return recorders[-1]
-
-            sps = parse_sps(rbsp, reader_of)
-            fields = recorders[-1].fields
-            place = next(i for i, f in enumerate(fields) if f[0] + f[1] == sps.height_bit)
-            (start, _, _, old_width), (after, length, _, old_height) = fields[place], fields[place + 1]
-            assert (old_width + 1, old_height + 1) == (sps.width_mbs, sps.height_map_units)
-            bits = f"{int.from_bytes(rbsp, 'big'):0{8 * len(rbsp)}b}"
-
-            def ue(value):
-                return "0" * ((value + 1).bit_length() - 1) + f"{value + 1:b}"
-
-            new = bits[:start] + ue(width // 16 - 1) + ue(height // 16 - 1) + bits[after + length :].rstrip("0")
-            new += "0" * (-len(new) % 8)
-            raw = raw[:1] + escape(int(new, 2).to_bytes(len(new) // 8, "big"))
-        out.append(START_CODE + raw)
-    return b"".join(out)
-
-
-def test_a_huge_picture_size_is_refused_before_anything_is_allocated(pictures):
-    stream = make(ALL["cabac"], pictures)
-    assert reader.decode(larger_picture(stream, 192, 160)).clip.frames.shape[1:3] == (160, 192)
-    for width, height in ((16384, 16384), (8192, 4336)):
-        assert width * height > MAX_PIXELS
-        with pytest.raises(InputError, match=f"pictures of {width}x{height} are larger .* scale the video down"):
-            reader.decode(larger_picture(stream, width, height))
-
-
-def write_picture(path):
-    cv2.imwrite(str(path), moving_pictures(1)[0])
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("a.mp4", b"", "the file is empty; was it downloaded"),
-        ("a.txt", b"hello world\nthis is text\n" * 50, "not a video that can be read"),
-        ("a.nfo", b"hello world\nthis is text\n" * 50, "not a video that can be read"),
-        ("a.mp4", b"hello world\nthis is text\n" * 50, "without its index"),
-        ("a.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nb.ts\n#EXT-X-ENDLIST\n", "not a video"),
-        ("a.ffconcat", b"ffconcat version 1.0\nfile 'b.mp4'\n", "not a video that can be read .it looks like 'concat'"),
-        ("a.h264", bytes(5000), "not a video that can be read"),
-        ("b.h264", b"\x00\x00\x01\x09\xf0" * 50, "holds no coded picture"),
-        ("a.bin", np.random.default_rng(0).bytes(5000), "not a video that can be read"),
-        ("a.png", write_picture, "a still picture, not a video: damage is read from a video's bits; give"),
-        ("a.jpg", write_picture, "a still picture, not a video"),
-    ],
-)
-def test_what_is_no_video_is_refused_with_the_way_out(tmp_path, name, content, reason):
-    path = tmp_path / name
-    content(path) if callable(content) else path.write_bytes(content)
-    with pytest.raises(InputError, match=reason) as told:
-        reader.read(path)
-    message = str(told.value)
-    assert message.startswith(f"{path}: ") and "\n" not in message and len(message) < 400
-    assert any(word in message for word in ("give", "rebuild", "downloaded"))
-
-
-def test_folders_pipes_and_files_out_of_reach_are_refused(tmp_path, monkeypatch):
-    with pytest.raises(InputError, match="a folder, not a video"):
-        reader.read(tmp_path)
-    os.mkfifo(tmp_path / "pipe.h264")
-    with pytest.raises(InputError, match=r"not a regular file .* save the video to a file first"):
-        reader.read(tmp_path / "pipe.h264")
-    with pytest.raises(InputError, match="no such file"):
-        reader.read(tmp_path / "nowhere.h264")
-    locked = tmp_path / "locked.h264"
-    locked.write_bytes(b"x")
-
-    def refuse(*_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(type(locked), "open", refuse)
-    with pytest.raises(InputError, match=r"cannot be opened \(Permission denied\); check its permissions"):
-        reader.read(locked)
-
-
-def test_a_file_of_sound_alone_is_refused(tmp_path, pictures):
-    clip = io.BytesIO(make(ALL["h264-mp4"], pictures))
-    with av.open(clip) as source, av.open(str(tmp_path / "a.mp4"), "w") as output:
-        place = output.add_stream_from_template(source.streams.audio[0])
-        for packet in source.demux(source.streams.audio[0]):
-            if packet.size:
-                packet.stream = place
-                output.mux(packet)
-    with pytest.raises(InputError, match="holds no video stream, only audio"):
-        reader.read(tmp_path / "a.mp4")
 
 
 # --- broken containers ----------------------------------------------------------------------------------------------

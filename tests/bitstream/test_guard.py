@@ -1,0 +1,172 @@
+"""The guarded child: results come over whole, and whatever it does is an error of its file alone."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from b2scvr.bitstream import guard, reader
+from b2scvr.bitstream.guard import run_guarded
+from b2scvr.bitstream.specimens import ALL, make, moving_pictures
+from b2scvr.types import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+JOBS = """
+import mmap, os, sys, time
+import numpy as np
+from b2scvr.types import InputError
+
+def size_of(source):
+    return len(source)
+
+def arrays(source):
+    big = np.arange(100_000, dtype=np.int32).reshape(100, 1000)
+    return {"big": big, "same": big, "column": big[:, 3], "empty": np.zeros((0, 4)), "name": str(source), "none": None}
+
+def hang(source):
+    time.sleep(60)
+
+def spin(source):
+    while True:
+        pass
+
+def abort(source):
+    os.abort()
+
+def leave(source):
+    sys.exit(7)
+
+def fail(source):
+    raise KeyError("an error of our own")
+
+def refuse(source):
+    raise InputError(f"{source}: is not liked")
+
+def eat_memory(source):
+    return np.ones(1 << 45, np.uint8)
+
+def map_memory(source):
+    blocks = []
+    while True:
+        blocks.append(mmap.mmap(-1, 1 << 34))
+"""
+
+
+@pytest.fixture
+def jobs(tmp_path_factory, monkeypatch):
+    """Functions for the child, in a module that it can import."""
+    folder = tmp_path_factory.mktemp("jobs")
+    (folder / "guarded_jobs.py").write_text(JOBS)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    yield importlib.import_module("guarded_jobs")
+    sys.modules.pop("guarded_jobs")
+
+
+@pytest.fixture
+def clip(tmp_path):
+    path = tmp_path / "clip.h264"
+    path.write_bytes(bytes(4000))
+    return path
+
+
+@pytest.fixture
+def nothing_left(tmp_path, monkeypatch):
+    """Watches the folder of temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    yield
+    assert not list(folder.iterdir())
+
+
+def test_results_come_over_whole_and_can_be_written_to(clip, jobs, nothing_left):
+    result = run_guarded(jobs.arrays, clip, "clip")
+    expected = jobs.arrays(clip)
+    for name in ("big", "column", "empty"):
+        assert np.array_equal(result[name], expected[name]) and result[name].dtype == expected[name].dtype
+    assert result["same"] is result["big"] and result["name"] == str(clip.resolve()) and result["none"] is None
+    result["big"][:] = 7
+    assert (result["big"] == 7).all() and np.array_equal(run_guarded(jobs.arrays, clip, "clip")["big"], expected["big"])
+
+
+def test_a_stream_in_memory_goes_in_as_it_is(jobs, nothing_left):
+    assert run_guarded(jobs.size_of, b"\x00\x01" * 70_000, "stream") == 140_000
+    assert run_guarded(jobs.size_of, b"", "stream") == 0
+
+
+def test_without_memory_files_too(clip, jobs, nothing_left, monkeypatch):
+    monkeypatch.delattr(os, "memfd_create")
+    assert np.array_equal(run_guarded(jobs.arrays, clip, "clip")["big"], jobs.arrays(clip)["big"])
+
+
+@pytest.mark.parametrize(
+    ("function", "limit", "reason"),
+    [
+        ("hang", 1, r"took longer than 1 s and was stopped; decode a shorter part"),
+        ("spin", 1, r"took longer than 1 s and was stopped"),
+        ("abort", 30, r"the decoder crashed on this file \(SIGABRT\); decode a shorter part"),
+        ("leave", 30, r"crashed on this file \(exit status 7\)"),
+        ("fail", 30, r"crashed on this file \(KeyError: 'an error of our own'\)"),
+        ("eat_memory", 30, r"needs more than the \d+\.\d GiB of memory it may use; decode a shorter part"),
+        ("map_memory", 30, r"(needs more than the|crashed on this file \(OSError: .*Cannot allocate memory\))"),
+    ],
+)
+def test_whatever_the_child_does_is_an_error_of_its_file(clip, jobs, nothing_left, function, limit, reason):
+    with pytest.raises(InputError, match=reason) as told:
+        run_guarded(getattr(jobs, function), clip, "clip.h264", limit)
+    assert str(told.value).startswith("clip.h264: ") and "\n" not in str(told.value)
+
+
+def test_a_refusal_names_the_file_as_it_was_given(clip, jobs, monkeypatch):
+    monkeypatch.chdir(clip.parent)
+    with pytest.raises(InputError, match=r"^clip\.h264: is not liked$"):
+        run_guarded(jobs.refuse, Path("clip.h264"), "clip.h264")
+
+
+def test_a_reader_that_is_killed_leaves_nothing(tmp_path):
+    path, temporary = tmp_path / "clip.h264", tmp_path / "temporary"
+    path.write_bytes(make(ALL["cabac"], moving_pictures()))
+    temporary.mkdir()
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import b2scvr\nwhile True: b2scvr.read(sys.argv[1])"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"TMPDIR": str(temporary)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], cwd="/", env=environment, stderr=subprocess.PIPE
+    )
+    time.sleep(1.5)
+    assert process.poll() is None, process.stderr.read()  # it reads, installed or not, wherever it was started
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not list(temporary.iterdir())
+
+
+def test_limits_follow_the_file_and_the_machine(clip, jobs, monkeypatch):
+    limits = []
+    monkeypatch.setattr(guard.subprocess, "run", lambda *_, timeout, **__: limits.append(timeout) or 1 / 0)
+    for size in (0, 100_000, 10**8):
+        with clip.open("wb") as file:
+            file.truncate(size)
+        with pytest.raises(ZeroDivisionError):
+            run_guarded(jobs.size_of, clip, "clip")
+    assert limits == [60, 160, 1800]
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 0 < guard.memory_limit() <= min(physical // 2, 16 << 30)
+
+
+def test_a_clip_larger_than_memory_says_how_large(monkeypatch):
+    def no_room(*_, **__):
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr("b2scvr.bitstream.decoding._touched", no_room)
+    with pytest.raises(InputError, match=r"12 pictures of 96x80 need 0\.0 GiB of memory, .* read a shorter part"):
+        reader.decode(make(ALL["cabac"], moving_pictures()))
