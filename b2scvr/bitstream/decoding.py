@@ -246,7 +246,8 @@ def _write_rgb(frame: av.VideoFrame, corner: tuple[int, int], out: np.ndarray) -
 
 def _describe(frame: av.VideoFrame, size: tuple[int, int], section: list[str], keep_planes: bool) -> Picture:
     height, width = size
-    side_data = SideDataContainer(frame)  # `frame.side_data` and its frame would hold one another for ever
+    # `frame.side_data` and its frame would hold one another for ever.
+    side_data = SideDataContainer(frame)  # type: ignore[call-arg]
     records = side_data.get("MOTION_VECTORS")
     parameters = side_data.get("VIDEO_ENC_PARAMS")
     return Picture(
