@@ -12,12 +12,12 @@ from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.damage_trace import trace_damage
 from b2scvr.bitstream.nal import scan
 from b2scvr.bitstream.numbering import infer_headers
-from b2scvr.bitstream.planes import rgb_to_planes
+from b2scvr.bitstream.planes import grow_planes, rgb_to_planes
 from b2scvr.bitstream.reference_lists import slice_references
 from b2scvr.bitstream.slice_header import SliceHeader
 from b2scvr.bitstream.splice import write_picture
 from b2scvr.bitstream.syntax import ParameterSets
-from b2scvr.types import MISSING_REFERENCE, AccessUnitStatus, ParsedClip, Planes, SpliceError
+from b2scvr.types import MB_SIZE, MISSING_REFERENCE, AccessUnitStatus, ParsedClip, Planes, SpliceError
 
 _MOST_NOTES = 5
 
@@ -78,7 +78,9 @@ def _placeholder(clip: ParsedClip, index: int, header: SliceHeader, sets: Parame
         raise SpliceError(
             f"its parameter sets say {sps.size[1]}x{sps.size[0]} (H.264 7.4.2.1.1), another size than shown"
         )
-    return rgb_to_planes(clip.frames[slot], *clip.colour, clip.pixel_format, sps.mb_adaptive_frame_field)
+    shown = rgb_to_planes(clip.frames[slot], *clip.colour, clip.pixel_format, sps.mb_adaptive_frame_field)
+    left, _, top, _ = sps.crop
+    return grow_planes(shown, (sps.height_mbs * MB_SIZE, sps.width_mbs * MB_SIZE), (top, left))
 
 
 def _before_slices(unit: bytes) -> bytes:

@@ -8,7 +8,7 @@ import numpy as np
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.nal import scan
-from b2scvr.bitstream.planes import grow_grid
+from b2scvr.bitstream.planes import chroma_scale, grow_grid
 from b2scvr.bitstream.slice_header import parse_slice_header
 from b2scvr.bitstream.splice import check_slices, check_spliceable, splice_picture
 from b2scvr.bitstream.syntax import ParameterSets
@@ -73,8 +73,9 @@ def _wrong_macroblocks(clip: ParsedClip, slot: int, planes: Planes) -> np.ndarra
     height, width = decoded.y.shape
     size = -(-height // MB_SIZE), -(-width // MB_SIZE)
     wrong = grow_grid(clip.concealed[slot], size)
-    for old, new in ((decoded.y, planes.y), (decoded.u, planes.u), (decoded.v, planes.v)):
-        down, across = (-(-size[axis] * MB_SIZE // old.shape[axis]) for axis in (0, 1))
+    scale = chroma_scale(decoded)
+    pairs = ((decoded.y, planes.y, (1, 1)), (decoded.u, planes.u, scale), (decoded.v, planes.v, scale))
+    for old, new, (down, across) in pairs:
         rows, columns = np.nonzero(old != new)
         wrong[rows * down // MB_SIZE, columns * across // MB_SIZE] = True
     return wrong

@@ -8,6 +8,7 @@ import pytest
 
 from b2scvr.bitstream.damage import CutModel, damage
 from b2scvr.bitstream.encode import encode_h264
+from b2scvr.bitstream.nal import scan
 from b2scvr.bitstream.reader import decode
 from b2scvr.bitstream.repair import next_broken, require_spliceable, restore_vectors, splice_stream
 from b2scvr.types import AccessUnitStatus, PictureType, SpliceError
@@ -114,3 +115,27 @@ def test_temporal_direct_pictures_keep_the_vectors_they_decoded_to(moving):
     restore_vectors(coded, decode)
     b_pictures = coded.clip.picture_type == PictureType.B
     assert b_pictures.any() and not any(b_pictures[t] for t in _different(coded.clip, before.clip))
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le"])
+def test_slices_whose_samples_stay_are_sent_as_they_were(pix_fmt, moving):
+    """Of a picture of 90x122 in three slices the last one is cut off, and one macroblock of the first one changed."""
+    options = {"bf": "0", "x264-params": "slices=3:no-deblock=1"}
+    stream = encode_h264(moving(8, 90, 122), options=options, pix_fmt=pix_fmt)
+    units = decode(stream).access_units
+    last = [nal for nal in scan(units[4]) if nal.is_slice][-1]
+    units[4] = units[4][: last.payload + 12]
+    coded = decode(b"".join(units))
+    planes = coded.clip.planes[4]
+    assert coded.clip.concealed[4, 4:].any() and not coded.clip.concealed[4, :4].any()
+
+    def kept(pictures):
+        sent, new = ([u[n.payload : n.end] for n in scan(u) if n.is_slice] for u in (units[4], pictures[4]))
+        return [len(old) > len(same) - 3 for old, same in zip(sent, new, strict=True)]
+
+    assert kept(splice_stream(coded, {4: planes})) == [True, True, False]
+    changed = copy.deepcopy(planes)
+    changed.u[3, 5] ^= 1
+    assert kept(splice_stream(coded, {4: changed})) == [False, True, False]
+    changed.y[15, 0] ^= 1
+    assert kept(splice_stream(coded, {4: changed})) == [False, True, False]
