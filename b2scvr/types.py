@@ -220,7 +220,7 @@ class RecoveredClip:
 
     frames: np.ndarray  # uint8 [T, H, W, 3] RGB, one per access unit
     masks: CorruptionMasks
-    mode: str  # "splice", "frames" or "untouched"
+    mode: str  # "splice", "drift", "frames" or "untouched"
     repaired: bytes | None  # the repaired H.264 elementary stream (splice mode) or None
     restored: tuple[int, ...]  # display indices of the pictures that were restored
     seconds: dict[str, float]  # per stage

@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     pipeline.add_argument("--checkpoint", type=Path, metavar="FILE")
     pipeline.add_argument("--device", default="auto")
     pipeline.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32")
-    pipeline.add_argument("--mode", choices=("auto", "splice", "frames"), default="auto")
+    pipeline.add_argument("--mode", choices=("auto", "splice", "drift", "frames"), default="auto")
     pipeline.add_argument("--threads", type=int, metavar="N", help="CPU threads of torch (default: torch's choice)")
     pipeline.add_argument("--json", action="store_true", help="print JSON instead of a table")
     pipeline.set_defaults(measure=measure_pipeline)

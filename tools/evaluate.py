@@ -24,9 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an
 
 from b2scvr.bitstream.video import list_videos
 from b2scvr.engine.detection_evaluation import Detector, detection_markdown, evaluate_detection
-from b2scvr.engine.evaluate import Protocol, Result, evaluate
+from b2scvr.engine.evaluate import evaluate
 from b2scvr.engine.evaluation_report import as_csv, as_json, markdown
+from b2scvr.engine.judging import Result
 from b2scvr.engine.progress import CountProgress
+from b2scvr.engine.protocol import Protocol
 from b2scvr.pipeline import Recoverer
 from b2scvr.types import InputError, SpliceError
 
@@ -42,7 +44,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--crf", type=float, default=23)
     parser.add_argument("--gop", type=int, default=16)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--mode", choices=("auto", "splice", "frames"), default="splice")
+    parser.add_argument("--mode", choices=("auto", "splice", "drift", "frames"), default="splice")
     parser.add_argument("--device", default="cpu", help="auto, cpu or cuda[:N]")
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--max-pictures", type=int, help="only the first pictures of each clip")

@@ -88,6 +88,7 @@ def _report(
 
 _MODES = {
     "splice": ("in the stream", "broken pictures restored, the decoder repaired the rest"),
+    "drift": ("along the vectors", "broken pictures restored, their dependents corrected; the stream was not repaired"),
     "frames": ("picture by picture", "the stream itself was not repaired"),
     "untouched": ("nothing to do", "no damage was found; the input comes back as it was"),
     "detect": ("not repaired", "only the damage was looked for"),

@@ -12,7 +12,7 @@ from b2scvr.ops.batch import pictures_to_tensor, tensor_to_picture
 from b2scvr.ops.drift import NO_CANDIDATE, Prediction, carry, choose_references, choose_weights
 from b2scvr.ops.intra_prediction import fit_intra
 from b2scvr.ops.motion_compensation import BILINEAR, SIX_TAP, half_samples
-from b2scvr.ops.reference_candidates import implicit_weights, reference_candidates
+from b2scvr.ops.reference_candidates import implicit_weights, reference_candidates, reference_pictures
 from b2scvr.types import AccessUnitStatus, ParsedClip
 
 BATCH_PIXELS = 1 << 21  # of the pictures that are corrected together
@@ -36,6 +36,7 @@ class DependentCorrector:
         self.taps = SIX_TAP if self.is_h264 else BILINEAR
         self.order = [int(slot) for slot in np.argsort(clip.decode_index, kind="stable")]
         self.at_a_time = max(1, BATCH_PIXELS // (clip.frames.shape[1] * clip.frames.shape[2]))
+        self.decoded = _with_stand_ins(clip, self.order)
         self.sources = {slot: self._sources(slot) for slot in self.order if clip.status[slot] in _PREDICTED}
         self._settled: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -153,10 +154,23 @@ class DependentCorrector:
         return self._tensor(np.moveaxis(vectors, -1, 2))
 
     def _decoded(self, slots: list[int]) -> Tensor:
-        return pictures_to_tensor(self.clip.frames[slots]).to(self.device)
+        return pictures_to_tensor(self.decoded[slots]).to(self.device)
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def _with_stand_ins(clip: ParsedClip, order: list[int]) -> np.ndarray:
+    """Return the pictures that the decoder predicted from: for a lost one, the reference picture decoded before it."""
+    if not clip.lost.any():
+        return clip.frames
+    frames, references = clip.frames.copy(), reference_pictures(clip)
+    arrived = [slot for slot in order if references[slot] and not clip.lost[slot]]
+    for slot in np.flatnonzero(clip.lost):
+        before = [other for other in arrived if clip.decode_index[other] < clip.decode_index[slot]]
+        if before:
+            frames[slot] = frames[before[-1]]
+    return frames
 
 
 def _parts(items: list, count: int) -> Iterator[list]:

@@ -61,14 +61,18 @@ def implicit_weights(slot: int, reference: np.ndarray, weight: np.ndarray) -> np
     return np.where(both, np.stack([1 - future, future]), weight).astype(np.float32)
 
 
+def reference_pictures(clip: ParsedClip) -> np.ndarray:
+    """Return which pictures others may be predicted from, bool [T]; MPEG's B pictures never are."""
+    return clip.is_reference if clip.codec == "h264" else clip.picture_type != PictureType.B
+
+
 def _held(clip: ParsedClip, slot: int, direction: int) -> list[int]:
     """Display indices of the pictures before (-1) or after (+1) `slot` that it may be predicted from, nearest first.
 
     MPEG codecs hold one on each side; where that one was lost, the one behind it stood in.
     """
     h264 = clip.codec == "h264"
-    reference = clip.is_reference if h264 else clip.picture_type != PictureType.B
-    earlier = reference & (clip.decode_index < clip.decode_index[slot])
+    earlier = reference_pictures(clip) & (clip.decode_index < clip.decode_index[slot])
     if h264:  # nothing reaches back beyond an IDR picture
         keys = clip.decode_index[clip.is_key & (clip.decode_index <= clip.decode_index[slot])]
         earlier &= clip.decode_index >= max(keys, default=0)
