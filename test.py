@@ -37,6 +37,8 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument(
         "--masks", type=Path, metavar="DIR", help="recover with these masks (255 = damaged) instead of finding them"
     )
+    it.add_argument("--first-mask", type=Path, metavar="PNG", help="track from this mask of the first damaged picture, "
+                    "named by its number (00009.png), or the first in a folder that marks anything")  # fmt: skip
     it.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     it.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="of the networks (default: fp32)")
     it.add_argument("--stage", choices=STAGES, default="recover", help="stop after it (default: recover)")
@@ -58,7 +60,9 @@ def main(argv: list[str] | None = None) -> int:
         for problem in problems:
             code = _complain(problem, UNREADABLE)
         refuse_existing(jobs, arguments.overwrite)
-        request = Request(arguments.stage, arguments.gt, arguments.masks, _recorded(arguments)).validate()
+        request = Request(
+            arguments.stage, arguments.gt, arguments.masks, arguments.first_mask, _recorded(arguments)
+        ).validate()
         recoverer = _load(arguments, request) if jobs and arguments.stage != "parse" else None
     except (UsageError, FileNotFoundError, ValueError) as error:
         return _complain(str(error), WRONG_USE)
@@ -79,7 +83,7 @@ def _load(arguments: argparse.Namespace, request: Request):
     started = time.perf_counter()
     from b2scvr.pipeline import Recoverer
 
-    mode = "frames" if arguments.masks else arguments.mode
+    mode = "frames" if arguments.masks or arguments.first_mask else arguments.mode
     recoverer = Recoverer(
         arguments.config, arguments.checkpoint, arguments.device, arguments.dtype, mode=mode, size=arguments.size
     )

@@ -21,15 +21,16 @@ from b2scvr.bitstream.repair import VECTOR_FIELDS, next_broken, require_spliceab
 from b2scvr.cfc.schedule import PictureRestorer as NetworkRestorer
 from b2scvr.checkpoints.load import load_weights
 from b2scvr.config import Config, load_config
-from b2scvr.dac.tracker import DamageDetector
+from b2scvr.dac import make_tracker
+from b2scvr.dac.tracker import given_damage
 from b2scvr.fill import surroundings
 from b2scvr.fill.resize import resize_damage, resize_picture, resize_surroundings
 from b2scvr.ops.masks import damage_mask
 from b2scvr.registry import MODELS
 from b2scvr.types import (
-    MB_SIZE,
     AccessUnitStatus,
     CorruptionMasks,
+    InputError,
     ParsedClip,
     PictureDamage,
     Planes,
@@ -103,6 +104,10 @@ class Pipeline:
         if not (clip.status != AccessUnitStatus.INTACT).any():
             blank = CorruptionMasks(np.zeros(clip.frames.shape[:3], np.uint8), np.ones(len(clip), np.float32))
             return RecoveredClip(clip.frames, blank, "untouched", coded.stream(), (), self.seconds, clip.notes)
+        if getattr(self.detector, "needs_clip", False):
+            if self.mode == "splice":
+                raise SpliceError("this detector tracks through whole clips; broken pictures alone it can't judge")
+            return self._recover_frames(coded, self.detect(coded, progress).masks)
         if self.mode == "frames":
             return self._recover_frames(coded, None)
         try:
@@ -119,18 +124,35 @@ class Pipeline:
             note = f"recovered in frames mode: {error}"
             return dataclasses.replace(recovered, notes=(*recovered.notes, note))
 
-    def detect(self, coded: CodedClip, progress: Progress = _no_progress) -> CorruptionMasks:
-        """Return the masks of all damaged pictures of `coded` without restoring any."""
+    def detect(
+        self, coded: CodedClip, progress: Progress = _no_progress, first_mask: tuple[int, np.ndarray] | None = None
+    ) -> CorruptionMasks:
+        """Return the masks of all damaged pictures of `coded` without restoring any.
+
+        first_mask: (display index, uint8 [H, W]) of the first damaged picture, from which a detector that tracks starts.
+        Raises InputError when the detector does not track.
+        """
         self.seconds, self.progress = {}, progress
         clip = coded.clip
         masks = np.zeros(clip.frames.shape[:3], np.uint8)
         confidence = np.ones(len(clip), np.float32)
-        damaged = _damaged(clip)
-        for number, slot in enumerate(damaged, 1):
-            _, damage = self._look(clip, slot)
+        for number, (slot, damage) in enumerate(self._detect(clip, first_mask), 1):
             masks[slot], confidence[slot] = damage.mask >= WRONG, damage.confidence
-            self.progress("detect", number, len(damaged))
+            self.progress("detect", number, len(clip))
         return CorruptionMasks(masks, confidence)
+
+    def _detect(
+        self, clip: ParsedClip, first_mask: tuple[int, np.ndarray] | None
+    ) -> Iterator[tuple[int, PictureDamage]]:
+        """Yield display index and damage: of every picture where the detector tracks, else of the damaged ones."""
+        track = getattr(self.detector, "track", None)
+        if track is not None:
+            yield from enumerate(track(clip, first_mask))
+            return
+        if first_mask is not None:
+            raise InputError("the config's detector judges every picture on its own: it takes no first mask")
+        for slot in _damaged(clip):
+            yield slot, self._look(clip, slot)[1]
 
     def _recover_splice(self, coded: CodedClip, whole: CodedClip, rebuilt: Rebuilt) -> RecoveredClip:
         """Restore the broken and the rebuilt pictures of `whole`, in decoding order, from what is right around them.
@@ -193,7 +215,7 @@ class Pipeline:
         with self._timed("fill"):
             around = surroundings(clip, slot)
         if given is not None:
-            return around, _given_damage(given, around.concealed.shape)
+            return around, given_damage(given, around.concealed.shape)
         with self._timed("detect"):
             return around, self.detector.detect(around)
 
@@ -230,14 +252,6 @@ def _masks_by_difference(decoded: np.ndarray, repaired: np.ndarray, seen: dict[i
         masks[slot] |= damage.mask >= WRONG
         confidence[slot] = damage.confidence
     return CorruptionMasks(masks, confidence)
-
-
-def _given_damage(mask: np.ndarray, grid: tuple[int, int]) -> PictureDamage:
-    """Damage as a mask from outside says, uint8 [H, W]; a macroblock counts when any of its pixels does."""
-    height, width = mask.shape
-    padded = np.pad(mask > 0, ((0, grid[0] * MB_SIZE - height), (0, grid[1] * MB_SIZE - width)))
-    blocks = padded.reshape(grid[0], MB_SIZE, grid[1], MB_SIZE).any(axis=(1, 3))
-    return PictureDamage(np.asarray(blocks, np.float32), (mask > 0).astype(np.float32), 1.0)
 
 
 def _remains(clip: ParsedClip) -> Iterator[str]:
@@ -280,7 +294,7 @@ class Recoverer:
         if number_type is None:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
         if "dac" in networks:
-            parts["dac"] = DamageDetector(networks["dac"], self.device, number_type)
+            parts["dac"] = make_tracker(networks["dac"], self.device, number_type, **self.config.get("track", {}))
         if "cfc" in networks:
             parts["cfc"] = NetworkRestorer(networks["cfc"], self.device, number_type)
         self.pipeline = Pipeline(parts["dac"], parts["cfc"], mode=mode, size=size)
@@ -291,9 +305,11 @@ class Recoverer:
         """Return `coded` recovered; see Pipeline.recover."""
         return self.pipeline.recover(coded, given_masks, progress)
 
-    def detect(self, coded: CodedClip, progress: Progress = _no_progress) -> CorruptionMasks:
+    def detect(
+        self, coded: CodedClip, progress: Progress = _no_progress, first_mask: tuple[int, np.ndarray] | None = None
+    ) -> CorruptionMasks:
         """Return the masks only; see Pipeline.detect."""
-        return self.pipeline.detect(coded, progress)
+        return self.pipeline.detect(coded, progress, first_mask)
 
 
 def pick_device(name: str) -> torch.device:

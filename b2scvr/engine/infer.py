@@ -20,7 +20,7 @@ import numpy as np
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.cache import save_clip
 from b2scvr.bitstream.reader import read_coded
-from b2scvr.engine.inputs import Job, UsageError, belonging_to, load_masks, load_truth
+from b2scvr.engine.inputs import Job, UsageError, belonging_to, load_first_mask, load_masks, load_truth
 from b2scvr.engine.output import whole_folder
 from b2scvr.engine.progress import StageProgress
 from b2scvr.engine.run_record import run_record, seed_everything
@@ -41,8 +41,10 @@ class ClipRecoverer(Protocol):
         """Return the clip recovered; given masks are uint8 [T, H, W], 1 = corrupted."""
         ...
 
-    def detect(self, coded: CodedClip, progress: Progress = ...) -> CorruptionMasks:
-        """Return the masks only."""
+    def detect(
+        self, coded: CodedClip, progress: Progress = ..., first_mask: tuple[int, np.ndarray] | None = None
+    ) -> CorruptionMasks:
+        """Return the masks only; first_mask: display index and mask uint8 [H, W] of the first damaged picture."""
         ...
 
 
@@ -53,6 +55,9 @@ class Request:
     stage: str = "recover"  # one of STAGES: the last one to do
     truth: Path | None = None  # clean stream or folder of pictures
     masks: Path | None = None  # folder of given masks
+    first_mask: Path | None = (
+        None  # mask of the first damaged picture, or folder whose first mask that is not empty it is
+    )
     arguments: dict[str, object] = field(default_factory=dict)  # for run.json
     config: dict[str, object] | None = None  # resolved, for run.json
     weights: Path | None = None
@@ -64,6 +69,8 @@ class Request:
             raise UsageError(f"stage must be one of {', '.join(STAGES)}, got {self.stage!r}")
         if self.masks is not None and self.stage != "recover":
             raise UsageError(f"--masks gives the masks: nothing is left to do for --stage {self.stage}")
+        if self.masks is not None and self.first_mask is not None:
+            raise UsageError("--masks gives all masks, --first-mask the first one: pass one of them")
         return self
 
 
@@ -119,12 +126,13 @@ def _process(
     clip = coded.clip
     truth = load_truth(belonging_to(job, request.truth, alone), clip) if request.truth else None
     given = load_masks(belonging_to(job, request.masks, alone), clip) if request.masks else None
+    first = load_first_mask(belonging_to(job, request.first_mask, alone), clip) if request.first_mask else None
     started = time.perf_counter()
     recovered = None
     if request.stage != "parse":
         assert recoverer is not None
         seed_everything()
-        recovered = _recover(coded, request.stage, recoverer, given, progress, seconds)
+        recovered = _recover(coded, request.stage, recoverer, given, first, progress, seconds)
     working = seconds["read"] + time.perf_counter() - started
     with whole_folder(job.target) as folder:
         measured: dict[str, object] = {}
@@ -151,16 +159,23 @@ def _recover(
     stage: str,
     recoverer: ClipRecoverer,
     given: np.ndarray | None,
+    first: tuple[int, np.ndarray] | None,
     progress: Progress,
     seconds: dict[str, float],
 ) -> RecoveredClip:
-    """Recover, or for the stage "detect" only find the damage; `seconds` takes up what each part took."""
+    """Recover, or for the stage "detect" only find the damage; `seconds` takes up what each part took.
+
+    given: the masks; first: the first one, from which the others are tracked before anything is recovered.
+    """
     if stage == "recover":
+        if first is not None:
+            with _timed(seconds, "track"):
+                given = recoverer.detect(coded, progress, first).masks
         recovered = recoverer.recover(coded, given, progress)
         seconds |= recovered.seconds
         return recovered
     with _timed(seconds, "detect"):
-        masks = recoverer.detect(coded, progress)
+        masks = recoverer.detect(coded, progress, first)
     return RecoveredClip(coded.clip.frames, masks, "detect", None, (), {}, coded.clip.notes)
 
 

@@ -11,7 +11,7 @@ from b2scvr.bitstream.demux import ELEMENTARY
 from b2scvr.bitstream.reader import read
 from b2scvr.types import InputError, ParsedClip
 from b2scvr.write.png import SUFFIXES as PICTURE_SUFFIXES
-from b2scvr.write.png import read_masks, read_pictures
+from b2scvr.write.png import read_mask, read_masks, read_pictures
 
 CONTAINERS = frozenset(
     {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".avi", ".flv", ".f4v", ".3gp", ".mpg", ".mpeg"}
@@ -96,6 +96,26 @@ def load_truth(path: Path, clip: ParsedClip) -> np.ndarray:
 def load_masks(path: Path, clip: ParsedClip) -> np.ndarray:
     """Return the masks of a folder, uint8 [T, H, W], 1 = corrupted. Raises InputError as `load_truth` does."""
     return _matching(path, read_masks(path), clip)
+
+
+def load_first_mask(path: Path, clip: ParsedClip) -> tuple[int, np.ndarray]:
+    """Return display index and mask, uint8 [H, W], of the first damaged picture.
+
+    path: a picture whose name is its number, like 00009.png, or a folder of them, of which the first that is not empty is
+    taken. Raises InputError when there is none, or it is not of a picture of `clip`.
+    """
+    files = [path] if path.is_file() else [p for p in sorted(path.iterdir()) if p.suffix.lower() in PICTURE_SUFFIXES]
+    for file in files:
+        if not file.stem.isdigit() or int(file.stem) >= len(clip):
+            raise InputError(f"{file}: the name must be the number of one of {len(clip)} pictures, like 00009.png")
+        mask = read_mask(file)
+        if mask.shape != clip.frames.shape[1:3]:
+            raise InputError(
+                f"{file}: is {mask.shape[1]}x{mask.shape[0]}, the input {clip.frames.shape[2]}x{clip.frames.shape[1]}"
+            )
+        if mask.any():
+            return int(file.stem), mask
+    raise InputError(f"{path}: holds no mask that marks anything")
 
 
 def _matching(path: Path, pictures: np.ndarray, clip: ParsedClip) -> np.ndarray:

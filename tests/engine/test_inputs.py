@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from b2scvr.bitstream import reader
-from b2scvr.engine.inputs import Job, UsageError, belonging_to, list_jobs, load_masks, load_truth
+from b2scvr.engine.inputs import (
+    Job,
+    UsageError,
+    belonging_to,
+    list_jobs,
+    load_first_mask,
+    load_masks,
+    load_truth,
+)
 from b2scvr.types import InputError
 from b2scvr.write import write_masks, write_pictures
 
@@ -53,3 +61,21 @@ def test_truth_and_masks_must_fit_the_clip(tmp_path, clean_stream):
     write_pictures(tmp_path / "short", clip.frames[:5])
     with pytest.raises(InputError, match="holds 5 pictures of 128x96, the input has 24 pictures of 128x96"):
         load_truth(tmp_path / "short", clip)
+
+
+def test_the_first_mask_is_a_numbered_picture_or_the_first_of_a_folder_that_marks_anything(tmp_path, clean_stream):
+    clip = reader.decode(clean_stream).clip
+    masks = np.zeros(clip.frames.shape[:3], np.uint8)
+    masks[7:, 10:20] = 1
+    write_masks(tmp_path / "masks", masks)
+    for path in (tmp_path / "masks", tmp_path / "masks" / "00007.png"):
+        index, mask = load_first_mask(path, clip)
+        assert index == 7 and np.array_equal(mask, masks[7])
+    with pytest.raises(InputError, match="marks anything"):
+        load_first_mask(tmp_path / "masks" / "00000.png", clip)
+    (tmp_path / "masks" / "00007.png").rename(tmp_path / "first.png")
+    with pytest.raises(InputError, match="number of one of 24 pictures"):
+        load_first_mask(tmp_path / "first.png", clip)
+    write_masks(tmp_path / "small", np.ones((1, 8, 8), np.uint8))
+    with pytest.raises(InputError, match="is 8x8, the input 128x96"):
+        load_first_mask(tmp_path / "small", clip)

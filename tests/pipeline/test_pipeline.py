@@ -10,7 +10,7 @@ from b2scvr.bitstream.damage import CutModel, damage
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.nal import scan
 from b2scvr.pipeline import Pipeline
-from b2scvr.types import AccessUnitStatus, PictureDamage, SpliceError
+from b2scvr.types import AccessUnitStatus, InputError, PictureDamage, SpliceError
 
 
 class Oracle:
@@ -98,7 +98,9 @@ def test_masks_of_another_shape_are_refused(streams):
 
 def test_what_cannot_be_spliced_is_recovered_in_frames_mode_with_a_note(streams):
     clean, damaged = reader.decode(streams[0]).clip, reader.decode(streams[1])
-    other = dataclasses.replace(damaged, clip=dataclasses.replace(damaged.clip, codec="hevc"))
+    none = np.zeros_like(damaged.clip.mv_past_valid)
+    hevc = dataclasses.replace(damaged.clip, codec="hevc", mv_past_valid=none, mv_future_valid=none)
+    other = dataclasses.replace(damaged, clip=hevc)
     recovered = Pipeline(Oracle(clean), Oracle(clean)).recover(other)
     assert recovered.mode == "frames" and any("H.264" in note for note in recovered.notes)
     with pytest.raises(SpliceError):
@@ -185,6 +187,8 @@ def test_a_detector_that_tracks_is_given_the_clip(streams):
     assert np.array_equal(found.masks.any(axis=(1, 2)), touched & (np.arange(len(touched)) >= start))
     recovered = pipeline.recover(damaged)
     assert recovered.mode == "frames" and np.array_equal(recovered.frames, clean.frames)
+    untouched = reader.decode(streams[0])
+    assert pipeline.recover(untouched).mode == "untouched"
     with pytest.raises(SpliceError, match="whole clips"):
         Pipeline(tracker, Oracle(clean), mode="splice", decode=reader.decode).recover(damaged)
 
@@ -192,5 +196,5 @@ def test_a_detector_that_tracks_is_given_the_clip(streams):
 def test_a_first_mask_needs_a_detector_that_tracks(streams):
     damaged = reader.decode(streams[1])
     oracle = Oracle(damaged.clip)
-    with pytest.raises(ValueError, match="takes no first mask"):
+    with pytest.raises(InputError, match="takes no first mask"):
         Pipeline(oracle, oracle).detect(damaged, first_mask=(0, np.ones(damaged.clip.frames.shape[1:3], np.uint8)))
