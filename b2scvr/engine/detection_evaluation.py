@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol as TypingProtocol
@@ -13,13 +13,16 @@ import numpy as np
 
 from b2scvr.bitstream.reader import decode
 from b2scvr.bitstream.repair import restore_vectors
-from b2scvr.engine.evaluate import TRACE_THRESHOLD, Protocol, Twin, damaged_twin, run_twins
+from b2scvr.engine.evaluate import pairs
+from b2scvr.engine.peers import TRACE_THRESHOLD
+from b2scvr.engine.protocol import Protocol
+from b2scvr.engine.twins import Source, Twin, make_twin, run_twins
 from b2scvr.fill import surroundings
 from b2scvr.metrics.boundary import boundary_f
 from b2scvr.metrics.masks import MaskScores, mask_scores
 from b2scvr.metrics.summary import markdown_table, with_interval
 from b2scvr.ops.masks import at_pixels, damage_mask
-from b2scvr.types import MB_SIZE, PictureDamage, SpliceError, Surroundings
+from b2scvr.types import MB_SIZE, InputError, PictureDamage, SpliceError, Surroundings
 
 TRACE = "damage trace"  # what the bitstream tells without any network
 WRONG = 0.5  # probability from which a pixel or macroblock counts as found
@@ -56,16 +59,18 @@ class DetectionResult:
 
 
 def evaluate_detection(
-    clips: list[Path], seeds: list[int], branches: list[str], configs: list[str], protocol: Protocol, build: Build,
+    clips: Sequence[Source], seeds: list[int], branches: list[str], configs: list[str], protocol: Protocol, build: Build,
     workers: int = 1, progress: Callable[[int, int], None] | None = None,
 ) -> list[DetectionResult]:  # fmt: skip
     """Return a result for the damage trace and each config (by its file's name), each branch, clip and seed."""
     results: list[DetectionResult] = []
     for number, branch in enumerate(branches):
-        twins = [(clip, seed) for clip in clips for seed in seeds]
+        twins = pairs(clips, seeds)
         done = number * len(twins)
         protocol = replace(protocol, branch=branch)
         for found in run_twins(detect_twin, twins, configs, protocol, build, workers):
+            if isinstance(found, str):
+                raise InputError(found)
             done += 1
             results += found
             if progress:
@@ -73,9 +78,9 @@ def evaluate_detection(
     return sorted(results, key=lambda r: (branches.index(r.branch), r.clip, r.seed))
 
 
-def detect_twin(clip: Path, seed: int, configs: list[str], protocol: Protocol, build: Build) -> list[DetectionResult]:
+def detect_twin(clip: Source, seed: int, configs: list[str], protocol: Protocol, build: Build) -> list[DetectionResult]:
     """Return the results of the damage trace and of each config on one damaged twin."""
-    twin = damaged_twin(clip, seed, protocol)
+    twin = make_twin(clip, seed, protocol)
     with contextlib.suppress(SpliceError):  # then the vectors stay as the decoder told them
         restore_vectors(twin.coded, decode)
     around = [surroundings(twin.coded.clip, slot) for slot in twin.damaged_slots()]
@@ -101,7 +106,7 @@ def _judge(
         start = time.perf_counter()
         damage = detect(around)
         seconds += time.perf_counter() - start
-        clean = twin.truth.frames[around.index]
+        clean = twin.clean[around.index]
         mask, truth = (damage.mask >= WRONG).astype(np.uint8), damage_mask(around.decoded, clean)
         scores[around.broken] += mask_scores(mask[None], truth[None])
         outlines.append(boundary_f(mask, truth))

@@ -1,204 +1,120 @@
 """Recovery judged on damaged twins of clean clips, several methods on the same streams.
 
-Each clip is encoded at its own size, damaged with each seed, and recovered blind. Judged are all damaged pictures:
-those whose decode differs at all from the decode of the undamaged stream.
+Each clip is encoded at its own size, damaged with each seed, and recovered blind; or it comes from a data set with its
+damage (engine.twins). A protocol (engine.protocol) says what methods are told and which pictures count.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import cv2
-import numpy as np
-import torch
 
 from b2scvr.bitstream.assembly import CodedClip
-from b2scvr.bitstream.damage import branch, damage
-from b2scvr.bitstream.encode import encode_h264
-from b2scvr.bitstream.reader import decode
 from b2scvr.bitstream.repair import VECTOR_FIELDS
-from b2scvr.bitstream.video import load_frames
-from b2scvr.data.workers import run_jobs
 from b2scvr.engine.infer import ClipRecoverer
-from b2scvr.metrics.masks import damaged_pictures, mask_scores, mask_truth
-from b2scvr.metrics.psnr import psnr
-from b2scvr.ops.masks import at_pixels
-from b2scvr.types import AccessUnitStatus, ParsedClip
+from b2scvr.engine.judging import BLIND, FIRST_MASK, TRUE_MASKS, Judge, Result
+from b2scvr.engine.peers import filled, other_concealments, trace_masks
+from b2scvr.engine.protocol import Protocol
+from b2scvr.engine.twins import DatasetClip, Source, Twin, make_twin, name_of, run_twins
+from b2scvr.types import InputError, RecoveredClip
 
 CONCEALMENT = "concealment"  # the decoder's own pictures, with the damage trace as their mask
-TRACE_THRESHOLD = 0.5  # a macroblock's damage trace from which it counts as marked
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How the damaged twins are made, and how they are recovered."""
-
-    branch: str = "144096"
-    crf: float = 23
-    gop: int = 16
-    mode: str = "splice"
-    checkpoint: str | None = None  # instead of the configs' own
-    device: str = "cpu"
-    max_pictures: int | None = None  # of each clip; None = all
-
-
 Build = Callable[
     [str, Protocol], ClipRecoverer
 ]  # config's path -> what recovers; called for every twin: keep what it made
 
 
-@dataclass(frozen=True)
-class Result:
-    """One method on one damaged twin. PSNR in dB, the mean over pictures; None where there was no such picture."""
-
-    clip: str
-    seed: int
-    method: str
-    damaged: int  # pictures
-    broken: int  # of them
-    psnr: float | None  # over all damaged pictures
-    psnr_broken: float | None
-    psnr_dependent: float | None  # damaged, but not broken
-    iou: float
-    precision: float
-    recall: float
-    seconds: float
-    notes: tuple[str, ...] = ()
-    branch: str = ""  # the kind of damage
-
-
 def evaluate(
-    clips: list[Path],
+    clips: Sequence[Source],
     seeds: list[int],
     configs: list[str],
     protocol: Protocol,
     build: Build,
     workers: int = 1,
     progress: Progress | None = None,
+    skipped: list[str] | None = None,
 ) -> list[Result]:
-    """Return a result for concealment and each config (by its file's name), each clip and each seed, in that order.
+    """Return a result for concealment, each config (by its file's name) and each peer, each clip and each seed, in that
+    order. Clips of a data set have one seed, 0.
 
     build: makes the recoverer of a config; a function of a module where there are several workers.
     workers: processes; each works on one twin at a time with its share of the cores. One worker is this process.
+    skipped: takes one sentence for each twin that cannot be judged. Raises InputError with it when that is None, or when
+    no twin is left.
     """
-    twins = [(clip, seed) for clip in clips for seed in seeds]
+    twins = pairs(clips, seeds)
     found: dict[tuple[str, int], list[Result]] = {}
+    failed: list[str] = []
     for results in run_twins(evaluate_twin, twins, configs, protocol, build, workers):
-        found[results[0].clip, results[0].seed] = results
+        if isinstance(results, str):
+            failed.append(results)
+        else:
+            found[results[0].clip, results[0].seed] = results
         if progress:
-            progress(len(found), len(twins))
-    return [result for clip, seed in twins for result in found[clip.stem, seed]]
+            progress(len(found) + len(failed), len(twins))
+    if failed and (skipped is None or not found):
+        raise InputError(failed[0])
+    if skipped is not None:
+        skipped += failed
+    return [result for source, seed in twins for result in found.get((name_of(source), seed), ())]
 
 
-def run_twins(
-    judge: Callable[[Path, int, list[str], Protocol, Any], list[Any]],
-    twins: list[tuple[Path, int]],
-    configs: list[str],
-    protocol: Protocol,
-    build: Callable[[str, Protocol], Any],
-    workers: int,
-) -> Iterator[list[Any]]:
-    """Yield what `judge` finds of each twin, as it comes: in this process, or in as many as there are workers."""
-    if workers == 1:
-        for clip, seed in twins:
-            yield judge(clip, seed, configs, protocol, build)
-        return
-    threads = max(1, torch.get_num_threads() // workers)
-    jobs = ((clip, seed, configs, protocol, build) for clip, seed in twins)
-    for _, future in run_jobs(judge, jobs, workers, start=partial(_start, threads)):
-        yield future.result()
+def pairs(clips: Sequence[Source], seeds: list[int]) -> list[tuple[Source, int]]:
+    """Return each clip with each seed; the damage of a data set's clip is there already."""
+    return [(clip, seed) for clip in clips for seed in ([0] if isinstance(clip, DatasetClip) else seeds)]
 
 
-@dataclass(frozen=True)
-class Twin:
-    """A clip whose stream was damaged, and its truth."""
+def evaluate_twin(clip: Source, seed: int, configs: list[str], protocol: Protocol, build: Build) -> list[Result]:
+    """Return the results of concealment, of each config and of each peer on the twin of `clip` damaged with `seed`.
 
-    name: str
-    seed: int
-    truth: ParsedClip
-    coded: CodedClip
-
-    def damaged_slots(self) -> list[int]:
-        """Display indices of the pictures that differ at all from the truth, in decoding order."""
-        differs = damaged_pictures(self.coded.clip.frames, self.truth.frames)
-        return [int(slot) for slot in np.argsort(self.coded.clip.decode_index) if differs[slot]]
-
-
-def damaged_twin(clip: Path, seed: int, protocol: Protocol) -> Twin:
-    """Return `clip`, encoded and damaged.
-
-    Raises ValueError when the damaged stream has other access units than the clean one.
+    Peers that need masks get those that the last config found, and then the true ones.
     """
-    stream = encode_h264(
-        load_frames(clip, stop=protocol.max_pictures), crf=protocol.crf, gop=protocol.gop, crop_odd=True
-    )
-    broken, _ = damage(stream, replace(branch(protocol.branch, seed), gop=protocol.gop))
-    truth = decode(stream).clip
-    coded = decode(broken)
-    if not np.array_equal(coded.clip.decode_index, truth.decode_index):
-        raise ValueError(f"{clip.name}, seed {seed}: the damaged stream has other access units than the clean one")
-    return Twin(clip.stem, seed, truth, coded)
-
-
-def evaluate_twin(clip: Path, seed: int, configs: list[str], protocol: Protocol, build: Build) -> list[Result]:
-    """Return the results of concealment and of each config on the twin of `clip` damaged with `seed`."""
-    twin = damaged_twin(clip, seed, protocol)
-    coded = twin.coded
-    judge = _Judge(twin.name, seed, protocol.branch, twin.truth.frames, coded.clip)
-    results = [judge.result(CONCEALMENT, coded.clip.frames, trace_masks(coded.clip), 0.0)]
+    twin = make_twin(clip, seed, protocol)
+    judge = Judge(twin, protocol)
+    decoded = twin.coded.clip
+    results = [judge.result(CONCEALMENT, decoded.frames, trace_masks(decoded), 0.0)]
+    if CONCEALMENT in protocol.peers:
+        results += [judge.result(r.peer, r.frames, r.masks, r.seconds) for r in other_concealments(twin)]
+    found: tuple[str, RecoveredClip] | None = None
     for config in configs:
         recoverer = build(config, protocol)
         start = time.perf_counter()
-        recovered = recoverer.recover(_copy(coded))
+        recovered, told = _recover(recoverer, twin, protocol)
         seconds = time.perf_counter() - start
+        name = Path(config).stem
         masks = recovered.masks.masks
-        results.append(judge.result(Path(config).stem, recovered.frames, masks, seconds, recovered.notes))
-    return results
+        results.append(judge.result(name, recovered.frames, masks, seconds, recovered.notes, told))
+        found = (name, recovered) if told == BLIND else found
+    return results + list(_filled(judge, twin, protocol, found))
 
 
-def trace_masks(clip: ParsedClip) -> np.ndarray:
-    """Return the damage trace as masks, uint8 [T, H, W]: what the bitstream tells without any network."""
-    height, width = clip.frames.shape[1:3]
-    marked = (clip.damage_trace >= TRACE_THRESHOLD).astype(np.uint8)
-    return at_pixels(marked, height, width)
+def _recover(recoverer: ClipRecoverer, twin: Twin, protocol: Protocol) -> tuple[RecoveredClip, str]:
+    """Return the recovery, and what the method was told beside the damaged stream."""
+    coded = _copy(twin.coded)
+    if protocol.masks == "given":
+        return recoverer.recover(coded, twin.given_masks()), TRUE_MASKS
+    first = twin.first_mask()
+    if protocol.masks == "first" and first is not None and _tracks(recoverer):
+        return recoverer.recover(coded, recoverer.detect(coded, first_mask=first).masks), FIRST_MASK
+    return recoverer.recover(coded), BLIND
 
 
-class _Judge:
-    """Compares recoveries of one twin with its truth."""
+def _tracks(recoverer: ClipRecoverer) -> bool:
+    """Whether its detector goes through whole clips, like the published one, that is, from a first mask."""
+    detector = getattr(getattr(recoverer, "pipeline", None), "detector", None)
+    return bool(getattr(detector, "needs_clip", False))
 
-    def __init__(self, clip: str, seed: int, branch: str, truth: np.ndarray, decoded: ParsedClip) -> None:
-        self.clip, self.seed, self.branch, self.truth = clip, seed, branch, truth
-        self.damaged = damaged_pictures(decoded.frames, truth)
-        self.broken = self.damaged & (decoded.status == AccessUnitStatus.BROKEN)
-        self.masks = mask_truth(decoded.frames, truth)
 
-    def result(
-        self, method: str, frames: np.ndarray, masks: np.ndarray, seconds: float, notes: tuple[str, ...] = ()
-    ) -> Result:
-        values = psnr(frames, self.truth)
-        scores = mask_scores(masks, self.masks)
-        return Result(
-            clip=self.clip,
-            seed=self.seed,
-            method=method,
-            damaged=int(self.damaged.sum()),
-            broken=int(self.broken.sum()),
-            psnr=_mean(values[self.damaged]),
-            psnr_broken=_mean(values[self.broken]),
-            psnr_dependent=_mean(values[self.damaged & ~self.broken]),
-            iou=scores.iou,
-            precision=scores.precision,
-            recall=scores.recall,
-            seconds=seconds,
-            notes=notes,
-            branch=self.branch,
-        )
+def _filled(judge: Judge, twin: Twin, protocol: Protocol, found: tuple[str, RecoveredClip] | None) -> Iterator[Result]:
+    if found is not None:
+        name, recovered = found
+        for made in filled(twin, protocol.peers, recovered.masks.masks):
+            yield judge.result(f"{made.peer}, masks of {name}", made.frames, made.masks, made.seconds)
+    for made in filled(twin, protocol.peers, twin.given_masks() if protocol.masks == "given" else twin.masks):
+        yield judge.result(f"{made.peer}, true masks", made.frames, made.masks, made.seconds, told=TRUE_MASKS)
 
 
 def results_by_method(results: list[Result]) -> Iterator[tuple[str, list[Result]]]:
@@ -211,12 +127,3 @@ def _copy(coded: CodedClip) -> CodedClip:
     """A copy whose vectors may be changed: recovery reads them again."""
     clip = coded.clip
     return replace(coded, clip=replace(clip, **{name: getattr(clip, name).copy() for name in VECTOR_FIELDS}))
-
-
-def _mean(values: np.ndarray) -> float | None:
-    return float(values.mean()) if values.size else None
-
-
-def _start(threads: int) -> None:
-    torch.set_num_threads(threads)
-    cv2.setNumThreads(threads)

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from b2scvr.engine.evaluate import CONCEALMENT, Protocol, Result, results_by_method
+from b2scvr.engine.evaluate import CONCEALMENT, results_by_method
+from b2scvr.engine.judging import Result
+from b2scvr.engine.protocol import Protocol
 from b2scvr.engine.run_record import commit, versions
 from b2scvr.metrics.summary import markdown_table, with_interval
 

@@ -37,7 +37,7 @@ def lpips(pictures: np.ndarray, truth: np.ndarray, device: str = "cpu", weights:
     require_same(pictures, truth)
     import torch
 
-    model = _model(_require(weights), device)
+    model = _model(require_lpips(weights), device)
     values = np.zeros(len(pictures))
     with torch.inference_mode():
         for i, (picture, true) in enumerate(zip(pictures, truth, strict=True)):
@@ -46,7 +46,8 @@ def lpips(pictures: np.ndarray, truth: np.ndarray, device: str = "cpu", weights:
     return values
 
 
-def _require(weights: Path | None) -> Path:
+def require_lpips(weights: Path | None = None) -> Path:
+    """Return where AlexNet's weights are. Raises LpipsUnavailableError when they, or the package, are not here."""
     if importlib.util.find_spec("lpips") is None:
         raise LpipsUnavailableError('lpips is not installed: pip install -e ".[metrics]"')
     found = weights or find_weights(ALEXNET)

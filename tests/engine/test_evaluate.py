@@ -8,9 +8,12 @@ import pytest
 
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.reader import decode
-from b2scvr.engine import evaluate as evaluation
-from b2scvr.engine.evaluate import CONCEALMENT, Protocol, Result, evaluate_twin, trace_masks
+from b2scvr.engine import twins
+from b2scvr.engine.evaluate import CONCEALMENT, evaluate_twin
 from b2scvr.engine.evaluation_report import as_csv, as_json, gain_table, markdown
+from b2scvr.engine.judging import Result
+from b2scvr.engine.peers import trace_masks
+from b2scvr.engine.protocol import Protocol
 from b2scvr.pipeline import Recoverer
 from b2scvr.types import CorruptionMasks, RecoveredClip
 
@@ -40,7 +43,7 @@ class Oracle:
 def test_the_truth_gains_most_and_concealment_nothing(footage, monkeypatch):
     protocol = Protocol(crf=20, gop=12)
     decoded = []
-    monkeypatch.setattr(evaluation, "decode", lambda data: decoded.append(decode(data)) or decoded[-1])
+    monkeypatch.setattr(twins, "decode", lambda data: decoded.append(decode(data)) or decoded[-1])
     concealment, oracle = evaluate_twin(
         footage, 0, ["oracle.py"], protocol, lambda config, protocol: Oracle(decoded[0].clip.frames)
     )

@@ -43,7 +43,7 @@ def test_it_prints_and_writes_the_table(tool, footage, tmp_path, capsys):
     [
         (["absent"], 3, "no such folder"),
         (["footage", "--configs", "absent.py"], 2, "config not found"),
-        (["footage", "--configs", "configs/vector_fill.py", "--branch", "1"], 2, "unknown branch"),
+        (["footage", "--configs", "configs/vector_fill.py", "--branch", "1"], 2, "unknown model"),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(tool, footage, arguments, code, message, capsys, monkeypatch):
