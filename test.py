@@ -43,8 +43,9 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="of the networks (default: fp32)")
     it.add_argument("--stage", choices=STAGES, default="recover", help="stop after it (default: recover)")
     it.add_argument("--size", type=_size, metavar="WxH", help="work at this size, write at the native one")
-    it.add_argument("--mode", choices=("auto", "splice", "frames"), default="auto",
-                    help="repair in the stream, or picture by picture; auto: in the stream where possible")  # fmt: skip
+    it.add_argument("--mode", choices=("auto", "splice", "drift", "frames"), default="auto",
+                    help="repair in the stream, along its vectors, or picture by picture; auto: the first that can be "
+                    "done")  # fmt: skip
     it.add_argument("--overwrite", action="store_true", help="replace earlier results")
     it.add_argument("--json", action="store_true", help="print the metrics of each input as one line of JSON")
     it.add_argument("--version", action="version", version=f"b2scvr {__version__}")

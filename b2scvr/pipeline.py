@@ -25,7 +25,8 @@ from b2scvr.dac import make_tracker
 from b2scvr.dac.tracker import given_damage
 from b2scvr.fill import surroundings
 from b2scvr.fill.resize import resize_damage, resize_picture, resize_surroundings
-from b2scvr.ops.masks import damage_mask
+from b2scvr.ops.dependents import DependentCorrector
+from b2scvr.ops.masks import at_pixels, damage_mask
 from b2scvr.registry import MODELS
 from b2scvr.types import (
     AccessUnitStatus,
@@ -42,7 +43,7 @@ from b2scvr.types import (
 Progress = Callable[[str, int, int], None]  # stage, done, total
 Decode = Callable[[bytes], CodedClip]
 ROOT = Path(__file__).resolve().parents[1]  # configs/ and checkpoints/ live there
-MODES = ("auto", "splice", "frames")
+MODES = ("auto", "splice", "drift", "frames")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 WRONG = 0.5  # a macroblock or pixel at least this probably wrong is replaced
 
@@ -70,9 +71,10 @@ class PictureRestorer(Protocol):
 class Pipeline:
     """Recovers clips with one detector and one restorer.
 
-    mode: "splice" (restore the broken pictures inside the stream; SpliceError where that cannot be done), "frames" (every
-    damaged picture on its own), "auto" (splice where possible, else frames, with a note). size: (width, height) at which
-    the restorer works; None is the native one. decode: how repaired streams are read.
+    mode: "splice" (restore the broken pictures inside the stream; SpliceError where that cannot be done), "drift" (restore
+    the broken pictures, correct what depends on them along the stream's vectors), "frames" (every damaged picture on its
+    own), "auto" (splice where possible, else drift, else frames, with a note). size: (width, height) at which the restorer
+    works; None is the native one. decode: how repaired streams are read. device: where drift is corrected.
     """
 
     def __init__(
@@ -82,10 +84,12 @@ class Pipeline:
         mode: str = "auto",
         size: tuple[int, int] | None = None,
         decode: Decode = decode_guarded,
+        device: torch.device | str = "cpu",
     ) -> None:
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
         self.detector, self.restorer, self.mode, self.size, self.decode = detector, restorer, mode, size, decode
+        self.device = device
         self.seconds: dict[str, float] = {}
         self.progress: Progress = _no_progress
 
@@ -110,6 +114,8 @@ class Pipeline:
             return self._recover_frames(coded, self.detect(coded, progress).masks)
         if self.mode == "frames":
             return self._recover_frames(coded, None)
+        if self.mode == "drift":
+            return self._recover_unspliced(coded)
         try:
             with self._timed("parse"):
                 whole, rebuilt = rebuild_lost(coded, self.decode)
@@ -120,9 +126,7 @@ class Pipeline:
         except SpliceError as error:
             if self.mode == "splice":
                 raise
-            recovered = self._recover_frames(coded, None)
-            note = f"recovered in frames mode: {error}"
-            return dataclasses.replace(recovered, notes=(*recovered.notes, note))
+            return self._recover_unspliced(coded, str(error))
 
     def detect(
         self, coded: CodedClip, progress: Progress = _no_progress, first_mask: tuple[int, np.ndarray] | None = None
@@ -193,6 +197,39 @@ class Pipeline:
         wrong = np.logical_or(damage.macroblocks >= WRONG, clip.lost[slot])
         return merge_planes(clip.planes[slot], planes, wrong, (top, left)), damage
 
+    def _recover_unspliced(self, coded: CodedClip, *reasons: str) -> RecoveredClip:
+        """Recover along the stream's vectors where it has some, else picture by picture; a note gives the reasons."""
+        clip = coded.clip
+        if not (clip.mv_past_valid.any() or clip.mv_future_valid.any()):
+            reasons += ("there are no motion vectors to correct dependents along",)
+            recovered = self._recover_frames(coded, None)
+        elif not (clip.status == AccessUnitStatus.BROKEN).any():
+            reasons += ("no picture is broken itself",)
+            recovered = self._recover_frames(coded, None)
+        else:
+            recovered = self._recover_drift(coded)
+        notes = (f"recovered in {recovered.mode} mode: {'; '.join(reasons)}",) if reasons else ()
+        return dataclasses.replace(recovered, notes=recovered.notes + notes)
+
+    def _recover_drift(self, coded: CodedClip) -> RecoveredClip:
+        """Restore the broken and lost pictures in decoding order; correct what depends on them along the vectors."""
+        sent = coded.clip
+        corrector = DependentCorrector(sent, self.device)
+        clip, restored, seen = sent, dict[int, np.ndarray](), dict[int, PictureDamage]()
+        total = int(_own_damage(sent.status).sum())
+        while chosen := next_broken(_lost_as_broken(clip), set(restored)):
+            for slot in chosen:
+                around, seen[slot] = self._look(clip, slot)
+                wrong = np.logical_or(seen[slot].macroblocks >= WRONG, clip.lost[slot])
+                pixels = at_pixels(wrong, *clip.frames.shape[1:3])[..., None]
+                restored[slot] = np.where(pixels, self._restore(around, seen[slot]), clip.frames[slot])
+                self.progress("recover", len(restored), total)
+            with self._timed("drift"):
+                frames, status = corrector.frames(restored), corrector.status(restored)
+            clip = dataclasses.replace(sent, frames=frames, status=status)
+        found = _masks_by_difference(sent.frames, clip.frames, seen)
+        return RecoveredClip(clip.frames, found, "drift", None, tuple(sorted(restored)), self.seconds, sent.notes)
+
     def _recover_frames(self, coded: CodedClip, given: np.ndarray | None) -> RecoveredClip:
         """Restore every damaged picture in decoding order, on its own; a restored picture counts as intact from then on."""
         clip = dataclasses.replace(coded.clip, frames=coded.clip.frames.copy(), status=coded.clip.status.copy())
@@ -237,6 +274,15 @@ class Pipeline:
 def _damaged(clip: ParsedClip) -> list[int]:
     """Display indices of the damaged pictures, in decoding order."""
     return [int(slot) for slot in np.argsort(clip.decode_index) if clip.status[slot] != AccessUnitStatus.INTACT]
+
+
+def _own_damage(status: np.ndarray) -> np.ndarray:
+    """Which pictures are broken or lost themselves."""
+    return np.isin(status, (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST))
+
+
+def _lost_as_broken(clip: ParsedClip) -> ParsedClip:
+    return dataclasses.replace(clip, status=np.where(_own_damage(clip.status), AccessUnitStatus.BROKEN, clip.status))
 
 
 def _with_vectors(clip: ParsedClip, sent: ParsedClip) -> ParsedClip:
@@ -297,7 +343,7 @@ class Recoverer:
             parts["dac"] = make_tracker(networks["dac"], self.device, number_type, **self.config.get("track", {}))
         if "cfc" in networks:
             parts["cfc"] = NetworkRestorer(networks["cfc"], self.device, number_type)
-        self.pipeline = Pipeline(parts["dac"], parts["cfc"], mode=mode, size=size)
+        self.pipeline = Pipeline(parts["dac"], parts["cfc"], mode=mode, size=size, device=self.device)
 
     def recover(
         self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = _no_progress
