@@ -11,12 +11,9 @@ next IDR picture, and the pictures up to there are marked as `stained`.
 
 from __future__ import annotations
 
-import gc
 import itertools
 import math
 import mmap
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import av
@@ -130,17 +127,15 @@ class Decoder:
 
     def decode_all(self, units: list[bytes], lead_ins: dict[int, list[bytes]]) -> Decoding:
         """Return what the decoder tells of all `units`. lead_ins: packets without a picture to show, by the next unit."""
-        with _frames_freed_in_order() as free:
-            for index, unit in enumerate(units):
-                for lead_in in lead_ins.get(index, ()):
-                    self._feed(padded_packet(lead_in), index)
-                is_cavlc = self._codec == "h264" and self._renew(unit)
-                self._feed(padded_packet(unit, index, is_annexb=self._codec == "h264"), index)
-                free()
-                if self._tainted:
-                    self.found.stained.add(index)
-                self._tainted |= is_cavlc and bool(self.found.noticed.get(index))
-            self._feed(None, len(units))
+        for index, unit in enumerate(units):
+            for lead_in in lead_ins.get(index, ()):
+                self._feed(padded_packet(lead_in), index)
+            is_cavlc = self._codec == "h264" and self._renew(unit)
+            self._feed(padded_packet(unit, index, is_annexb=self._codec == "h264"), index)
+            if self._tainted:
+                self.found.stained.add(index)
+            self._tainted |= is_cavlc and bool(self.found.noticed.get(index))
+        self._feed(None, len(units))
         return self.found
 
     def _renew(self, unit: bytes) -> bool:
@@ -196,23 +191,6 @@ class Decoder:
         size = frame.height, frame.width
         fitting = [s.crop for s in self._sets.sps.values() if (s.height_mbs * MB_SIZE, s.width_mbs * MB_SIZE) == size]
         return fitting[0] if fitting else (0, 0, 0, 0)
-
-
-@contextmanager
-def _frames_freed_in_order() -> Iterator[Callable[[], object]]:
-    """Give a function that frees the frames handed out so far; nothing else frees them meanwhile.
-
-    A frame that was asked for its side data refers to itself, and waits for the garbage collector. But the decoder writes
-    later pictures into the memory of frames that are free, and where it conceals it looks at what stood there before: when
-    a frame is freed must not depend on what else the process does.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield lambda: gc.collect(0)
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _open(codec: str, extradata: bytes | None, options: dict[str, str]) -> av.VideoCodecContext:
