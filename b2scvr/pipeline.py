@@ -177,8 +177,7 @@ class Pipeline:
                 done.add(slot)
                 self.progress("recover", len(done), max(total, len(done)))
             with self._timed("splice"):
-                units = splice_stream(repaired, pictures)
-                repaired = self.decode(b"".join(units) + repaired.suffix)
+                repaired = self._splice(repaired, pictures)
             if len(repaired.clip) != len(sent):
                 raise SpliceError(f"the repaired stream has {len(repaired.clip)} pictures, not {len(sent)}")
             mark_unrestored(repaired.clip, {slot: planes for slot, planes in rebuilt.items() if slot not in done})
@@ -187,6 +186,14 @@ class Pipeline:
         grown = level_notes(coded.access_units, repaired.access_units, sent.fps)
         notes = sent.notes + tuple(_remains(repaired.clip)) + tuple(grown)
         return RecoveredClip(frames, found, "splice", repaired.stream(), tuple(sorted(done)), self.seconds, notes)
+
+    def _splice(self, coded: CodedClip, pictures: dict[int, Planes]) -> CodedClip:
+        """Put pictures into the stream and decode it; slices that stayed but still read as broken go in a second try."""
+        spliced = self.decode(b"".join(splice_stream(coded, pictures)) + coded.suffix)
+        left = [s for s in pictures if s < len(spliced.clip) and spliced.clip.status[s] == AccessUnitStatus.BROKEN]
+        if not left:
+            return spliced
+        return self.decode(b"".join(splice_stream(coded, pictures, whole=left)) + coded.suffix)
 
     def _restore_planes(self, clip: ParsedClip, slot: int) -> tuple[Planes, PictureDamage]:
         """Return the samples of the restored picture and where it was damaged; right macroblocks stay as decoded."""

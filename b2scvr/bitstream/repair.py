@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -41,14 +41,17 @@ def require_spliceable(coded: CodedClip) -> None:
         )
 
 
-def splice_stream(coded: CodedClip, pictures: Mapping[int, Planes]) -> list[bytes]:
+def splice_stream(coded: CodedClip, pictures: Mapping[int, Planes], whole: Collection[int] = ()) -> list[bytes]:
     """Return the access units of `coded`, in decoding order, with `pictures` (display index -> samples) spliced in.
 
-    Slices in which nothing was concealed and whose samples are the decoder's own stay as they were sent. Raises SpliceError
-    when a picture cannot be replaced.
+    Slices in which nothing was concealed and whose samples are the decoder's own stay as they were sent, but in the
+    pictures named in `whole`. Raises SpliceError when a picture cannot be replaced.
     """
     by_unit = {
-        int(coded.clip.decode_index[slot]): (planes, _wrong_macroblocks(coded.clip, slot, planes))
+        int(coded.clip.decode_index[slot]): (
+            planes,
+            None if slot in whole else _wrong_macroblocks(coded.clip, slot, planes),
+        )
         for slot, planes in pictures.items()
     }
     sets = ParameterSets()
