@@ -147,13 +147,13 @@ def damaged_mpeg2(pictures):
     return clean[:middle] + bytes(200) + clean[middle + 200 :]
 
 
-def test_a_stream_of_another_codec_is_recovered_in_frames_mode_and_says_so(tmp_path, command, pictures, capsys):
+def test_a_stream_of_another_codec_is_recovered_along_its_vectors_and_says_so(tmp_path, command, pictures, capsys):
     (tmp_path / "old.m2v").write_bytes(damaged_mpeg2(pictures))
     arguments = [str(tmp_path / "old.m2v"), "--output", str(tmp_path / "out"), *VECTOR_FILL]
     assert command(arguments) == 0
     found = metrics_of(tmp_path / "out" / "old")
-    assert found["mode"] == "frames" and any("frames mode" in note for note in found["notes"])
-    assert "note: recovered in frames mode" in capsys.readouterr().out
+    assert found["mode"] == "drift" and any("drift mode" in note for note in found["notes"])
+    assert "note: recovered in drift mode" in capsys.readouterr().out
     assert not (tmp_path / "out" / "old" / "repaired.h264").exists()
 
 
