@@ -78,15 +78,15 @@ class DINOv2(nn.Module):
 class FieldEmbedder(nn.Module):
     """Maps of any number of channels, seen by DINOv2: one patch a cell, a learned mix of the channels as its colours.
 
-    The backbone is frozen, and stays in evaluation mode; what is learned is the mix. grid: (rows, columns) of the tokens,
-    averaged from the patches of that part of the map, so that every token has its place.
+    Without published weights all of it is trained. grid: (rows, columns) of the tokens, averaged from the patches of that
+    part of the map, so that every token has its place.
     """
 
     def __init__(self, in_channels: int, grid: Sequence[int] = (8, 14), variant: str = "vits14") -> None:
         super().__init__()
         self.grid = (grid[0], grid[1])
         self.mix = nn.Conv2d(in_channels, 3, 1)
-        self.backbone = DINOv2(variant).requires_grad_(False)
+        self.backbone = DINOv2(variant)
         self.dim = self.backbone.dim
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,8 +97,8 @@ class FieldEmbedder(nn.Module):
         tokens = F.adaptive_avg_pool2d(patches, self.grid).flatten(2).transpose(1, 2)
         return tokens, tokens.mean(1)
 
-    def train(self, mode: bool = True) -> FieldEmbedder:
-        """Set training mode; the frozen backbone stays as it is used."""
-        super().train(mode)
-        self.backbone.eval()
-        return self
+    def load_pretrained(self, paths: Mapping[str, str]) -> dict[str, str]:
+        """As DINOv2.load_pretrained; from then on the backbone is frozen, and the mix alone is trained."""
+        found = self.backbone.load_pretrained(paths)
+        self.backbone.requires_grad_(False)
+        return found

@@ -107,7 +107,7 @@ class Detector(nn.Module):
             found |= self.sam.load_pretrained(self.sam_weights, paths or {})
         embedder = getattr(self.tokens, "embedder", None)
         if isinstance(embedder, FieldEmbedder):
-            found |= embedder.backbone.load_pretrained(paths or {})
+            found |= embedder.load_pretrained(paths or {})
         return found
 
     def forward(

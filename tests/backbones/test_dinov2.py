@@ -14,6 +14,14 @@ def dinov2():
     return DINOv2().eval()
 
 
+@pytest.fixture(scope="module")
+def file(dinov2, tmp_path_factory):
+    """The weights in a file named and laid out as the published one."""
+    path = tmp_path_factory.mktemp("weights") / "dinov2_vits14_pretrain.pth"
+    torch.save(dinov2.vit.state_dict() | {"mask_token": torch.zeros(1, 384)}, path)
+    return path
+
+
 def test_tokens_are_those_of_timm(dinov2):
     pictures = torch.randn(2, 3, 56, 84)
     with torch.inference_mode():
@@ -47,13 +55,12 @@ def pairs(values):
     return values.reshape(-1, 2).mean(1)
 
 
-def test_published_weights_load_from_where_they_lie(dinov2, tmp_path, monkeypatch):
-    state = dinov2.vit.state_dict() | {"mask_token": torch.zeros(1, 384)}
-    torch.save(state, tmp_path / "dinov2_vits14_pretrain.pth")
-    monkeypatch.setenv(VARIABLE, str(tmp_path))
+def test_published_weights_load_from_where_they_lie(dinov2, file, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(file.parent))
     other = DINOv2()
     assert list(other.load_pretrained({})) == ["dinov2_vits14"]
-    assert all(torch.equal(state[name], value) for name, value in other.vit.state_dict().items())
+    mine = dinov2.vit.state_dict()
+    assert all(torch.equal(mine[name], value) for name, value in other.vit.state_dict().items())
 
 
 def test_missing_weights_and_unknown_variants_are_named(tmp_path, monkeypatch):
@@ -65,15 +72,19 @@ def test_missing_weights_and_unknown_variants_are_named(tmp_path, monkeypatch):
         DINOv2("vits16")
 
 
-def test_field_embedder_trains_its_mix_alone_and_keeps_places():
+@pytest.mark.parametrize("published", [False, True])
+def test_field_embedder_keeps_places_and_trains_its_mix_alone_on_published_weights(dinov2, file, published):
     torch.manual_seed(0)
     embedder = FieldEmbedder(6, grid=(2, 3)).train()
-    assert isinstance(embedder, ImageEmbedder) and not embedder.backbone.training
+    assert isinstance(embedder, ImageEmbedder)
+    if published:
+        embedder.load_pretrained({"dinov2_vits14": str(file)})
     maps = torch.randn(2, 6, 4, 6)
     tokens, mean = embedder(maps)
     assert tokens.shape == (2, 6, embedder.dim) and mean.shape == (2, embedder.dim)
     tokens.square().sum().backward()
-    assert {name for name, p in embedder.named_parameters() if p.grad is not None} == {"mix.weight", "mix.bias"}
+    trained = {name for name, p in embedder.named_parameters() if p.grad is not None}
+    assert trained == ({"mix.weight", "mix.bias"} if published else {name for name, _ in embedder.named_parameters()})
     with torch.no_grad():
         changed = maps.clone()
         changed[:, :, :2, 4:] += 5
