@@ -36,6 +36,7 @@ class CodedClip:
     clip: ParsedClip
     access_units: list[bytes]
     suffix: bytes = b""  # bytes after the last picture that belong to none
+    mended: bool = False  # damaged parameter sets were replaced: the access units are not quite those of the file
 
     def stream(self) -> bytes:
         """Return the elementary stream."""

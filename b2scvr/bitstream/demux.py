@@ -21,6 +21,7 @@ import av.logging
 from b2scvr.bitstream.access_units import split_access_units
 from b2scvr.bitstream.annexb import SampleFormat, lengths_fit, sample_format, to_annexb
 from b2scvr.bitstream.nal import scan
+from b2scvr.bitstream.parameter_repair import mend_parameter_sets
 from b2scvr.types import InputError
 
 ELEMENTARY = {
@@ -65,6 +66,7 @@ class Demuxed:
     )  # packets without a picture to show, by the next unit
     damaged: set[int] = field(default_factory=set)  # access units that the container shows to be damaged
     suffix: bytes = b""  # bytes after the last picture that belong to none
+    mended: tuple[str, ...] = ()  # what was replaced in the units because it was damaged, in words
     too_large: str | None = None  # size of a picture that FFmpeg refused while it looked at the stream
     notes: tuple[str, ...] = ()
 
@@ -94,15 +96,17 @@ def demux(source: Path | bytes, demuxer: str | None, name: str) -> Demuxed:
                 context = stream.codec_context
                 found = Demuxed(context.codec.canonical_name, context.codec.name, None, _frame_rate(container, stream))
                 if container.format.name == "h264":
-                    found.units, found.suffix = split_access_units(
-                        source if isinstance(source, bytes) else source.read_bytes()
-                    )
+                    data = source if isinstance(source, bytes) else source.read_bytes()
+                    [data], found.mended = mend_parameter_sets([data])
+                    found.units, found.suffix = split_access_units(data)
                 else:
                     _collect(found, access_units(container, stream))
+                    if found.codec == "h264":
+                        found.units, found.mended = mend_parameter_sets(found.units)
                 found.extradata = context.extradata
                 if found.codec in _NAL_CODECS:  # access units are in Annex B: the parameter sets must be too
                     found.extradata = _sample_format(found.codec, context.extradata).annexb_parameter_sets()
-                found.notes = tuple(_notes(container, stream, len(found.units)))
+                found.notes = (*_notes(container, stream, len(found.units)), *found.mended)
         except (av.error.FFmpegError, ValueError) as error:
             raise InputError(f"{name}: {_reason(error, logs)}") from error
     sizes = [match for _, _, message in logs if (match := _TOO_LARGE.search(message))]

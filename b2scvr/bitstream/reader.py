@@ -104,4 +104,4 @@ def _parse(
         add_references(clip, references, answers)
     damage_trace.trace_damage(clip)
     clip.validate()
-    return CodedClip(clip, units, coded.suffix)
+    return CodedClip(clip, units, coded.suffix, bool(coded.mended))

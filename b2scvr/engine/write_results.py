@@ -30,7 +30,7 @@ def write_results(
         write_pictures(folder / "frames", recovered.frames)
         write_video(folder / "recovered.mp4", recovered.frames, coded.clip.fps)
         try:
-            notes += write_stream(folder, job.source, recovered, coded.clip.codec)
+            notes += write_stream(folder, job.source, recovered, coded)
         except RemuxError as error:
             notes.append(
                 f"the repaired stream could not be put back into its container ({error}); it is in {STREAM_NAME}"
@@ -39,17 +39,17 @@ def write_results(
     write_report(folder / "report.html", _report(job, coded, recovered, measured, pictures, size, tuple(notes)))
 
 
-def write_stream(folder: Path, source: Path, recovered: RecoveredClip, codec: str) -> tuple[str, ...]:
+def write_stream(folder: Path, source: Path, recovered: RecoveredClip, coded: CodedClip) -> tuple[str, ...]:
     """Write the repaired stream, and a copy in the source's container if it had one; an untouched source as it is.
 
     Returns notes on what the copy lacks. Raises RemuxError when the container does not take it.
     """
     suffix = source.suffix.lower()
     contained = suffix not in ELEMENTARY and suffix != ""
-    if recovered.mode == "untouched":
+    if recovered.mode == "untouched" and not coded.mended:
         name = STREAM_NAME if ELEMENTARY.get(suffix) == "h264" else f"repaired{suffix}"
         shutil.copyfile(source, folder / name)
-        if contained and recovered.repaired and codec == "h264":
+        if contained and recovered.repaired and coded.clip.codec == "h264":
             (folder / STREAM_NAME).write_bytes(recovered.repaired)
     elif recovered.repaired is not None:
         (folder / STREAM_NAME).write_bytes(recovered.repaired)
