@@ -1,15 +1,18 @@
 #!/usr/bin/env python
-"""Damage clean clips, recover them blind with each config, and print the table.
+"""Damage clean clips, recover them blind with each config, and print the tables.
 
     python tools/evaluate.py FOOTAGE_DIR --seeds 0 1 2 --configs configs/vector_fill.py configs/b2scvr_tiny.py
+    python tools/evaluate.py FOOTAGE_DIR --peers --branch 144096 rtp:rate=0.01 --mode auto --output table.md
+    python tools/evaluate.py BSCV_DIR --protocol bscv-240p --branch 144096 124096
 
-Concealment is always in the table; its mask is the damage trace alone. Damaged pictures are those whose decode differs
-at all from the decode of the undamaged stream. With --output table.md the results are also written to table.md, table.csv and
-table.json.
+FOOTAGE_DIR holds videos; BSCV_DIR is a data set in BSCV's layout, whose damage is there already. Concealment is always in
+the table; its mask is the damage trace alone. Damaged pictures are those whose decode differs at all from the decode of
+the undamaged stream. With --output table.md the results are also written to table.md, .csv, .json and, as a plot, .png.
 
     python tools/evaluate.py FOOTAGE_DIR --stage detect --branch 144096 244096 --configs configs/b2scvr_tiny.py
 
 judges detection alone: in every damaged picture, by IoU, outline and the place from which a broken picture is wrong.
+docs/evaluation.md says what each number means. Exit code 0 done; 2 wrong use; 3 clips that cannot be used.
 """
 
 from __future__ import annotations
@@ -22,40 +25,59 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installed package too
 
-from b2scvr.bitstream.video import list_videos
 from b2scvr.engine.detection_evaluation import Detector, detection_markdown, evaluate_detection
 from b2scvr.engine.evaluate import evaluate
-from b2scvr.engine.evaluation_report import as_csv, as_json, markdown
-from b2scvr.engine.judging import Result
+from b2scvr.engine.evaluation_report import as_csv, as_json, gain_series, markdown
+from b2scvr.engine.judging import missing_metrics
+from b2scvr.engine.peers import CONFIGS, PEERS
 from b2scvr.engine.progress import CountProgress
-from b2scvr.engine.protocol import Protocol
-from b2scvr.pipeline import Recoverer
+from b2scvr.engine.protocol import METRICS, PROTOCOLS, Protocol, named_protocol
+from b2scvr.engine.twins import list_sources, name_of
+from b2scvr.pipeline import ROOT, Recoverer
 from b2scvr.types import InputError, SpliceError
+from b2scvr.write.dot_plot import dot_plot
+from b2scvr.write.png import write_picture
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Return the arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("footage", type=Path, help="folder of clean video clips")
+    parser.add_argument("footage", type=Path, help="folder of clean video clips, or data set in BSCV's layout")
     parser.add_argument("--configs", nargs="+", default=["configs/vector_fill.py", "configs/b2scvr_tiny.py"])
     parser.add_argument("--checkpoint", help="weights instead of the configs' own")
     parser.add_argument("--stage", choices=("recover", "detect"), default="recover", help="what is judged")
-    parser.add_argument("--branch", nargs="+", default=["144096"], help="damage by BSCV's name (default 144096)")
+    parser.add_argument(
+        "--protocol", choices=tuple(PROTOCOLS), default="ours", help="sizes, masks, pictures that count"
+    )
+    parser.add_argument(
+        "--branch", nargs="+", default=["144096"],
+        help="damage: BSCV's names (default 144096), or models as tools/damage.py takes them (rtp:rate=0.01)",
+    )  # fmt: skip
+    parser.add_argument("--peers", nargs="*", choices=PEERS, metavar="PEER", help="compare with these, alone with all: "
+                        f"{' '.join(PEERS)}")  # fmt: skip
+    parser.add_argument("--metrics", nargs="*", choices=METRICS, default=METRICS, metavar="METRIC",
+                        help=f"beside PSNR and the masks' ratios (default: {' '.join(METRICS)})")  # fmt: skip
+    parser.add_argument("--i3d", help="I3D's weights, for VFID")
     parser.add_argument("--crf", type=float, default=23)
     parser.add_argument("--gop", type=int, default=16)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--mode", choices=("auto", "splice", "drift", "frames"), default="splice")
+    parser.add_argument("--mode", choices=("auto", "splice", "drift", "frames"),
+                        help="default: splice; auto in the published protocols")  # fmt: skip
     parser.add_argument("--device", default="cpu", help="auto, cpu or cuda[:N]")
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--max-pictures", type=int, help="only the first pictures of each clip")
-    parser.add_argument("--output", type=Path, help="write table.md, and .csv and .json beside it")
+    parser.add_argument("--output", type=Path, help="write table.md, and .csv, .json and .png beside it")
     return parser.parse_args(argv)
 
 
-@lru_cache(maxsize=8)
 def build(config: str, protocol: Protocol) -> Recoverer:
     """Return the recoverer of a config, made once a process."""
-    return Recoverer(config, protocol.checkpoint, device=protocol.device, mode=protocol.mode)
+    return _recoverer(config, protocol.checkpoint, protocol.device, protocol.mode)
+
+
+@lru_cache(maxsize=8)
+def _recoverer(config: str, checkpoint: str | None, device: str, mode: str) -> Recoverer:
+    return Recoverer(config, checkpoint, device=device, mode=mode)
 
 
 def build_detector(config: str, protocol: Protocol) -> Detector:
@@ -64,19 +86,13 @@ def build_detector(config: str, protocol: Protocol) -> Detector:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Evaluate; return the exit code: 0 done, 2 a config, weights or option that makes no sense, 3 unusable footage."""
+    """Evaluate; return the exit code."""
     args = parse(argv)
-    protocol = Protocol(args.branch[0], args.crf, args.gop, args.mode, args.checkpoint, args.device, args.max_pictures)
     try:
-        clips = list_videos(args.footage)
-        with CountProgress("twins") as progress:
-            if args.stage == "detect":
-                found = evaluate_detection(
-                    clips, args.seeds, args.branch, args.configs, protocol, build_detector, args.workers, progress
-                )
-                table, rows = detection_markdown(found, protocol), list(found)
-            else:
-                table, rows = _recovery(clips, args, protocol, progress)
+        if args.stage == "detect":
+            table, files = _judge_detection(args, _protocol(args))
+        else:
+            table, files = _judge_recovery(args, _protocol(args))
     except InputError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 3
@@ -87,23 +103,66 @@ def main(argv: list[str] | None = None) -> int:
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.with_suffix(".md").write_text(table + "\n")
-        args.output.with_suffix(".csv").write_text(as_csv(rows))
-        names = [clip.name for clip in clips]
-        args.output.with_suffix(".json").write_text(as_json(rows, protocol, names, args.seeds))
+        for suffix, text in files.items():
+            args.output.with_suffix(suffix).write_text(text)
     return 0
 
 
-def _recovery(
-    clips: list[Path], args: argparse.Namespace, protocol: Protocol, progress: CountProgress
-) -> tuple[str, list[Result]]:
-    """Judge recovery for each kind of damage; return the tables and all results."""
-    tables, rows = [], []
-    for name in args.branch:
-        one = replace(protocol, branch=name)
-        results = evaluate(clips, args.seeds, args.configs, one, build, args.workers, progress)
-        tables.append(markdown(results, one))
+def _protocol(args: argparse.Namespace) -> Protocol:
+    peers = () if args.peers is None else tuple(args.peers) or PEERS
+    return named_protocol(
+        args.protocol, branch=args.branch[0], crf=args.crf, gop=args.gop, checkpoint=args.checkpoint,
+        device=args.device, max_pictures=args.max_pictures, metrics=tuple(args.metrics), i3d=args.i3d, peers=peers,
+        **({"mode": args.mode} if args.mode else {}),
+    )  # fmt: skip
+
+
+def _judge_detection(args: argparse.Namespace, protocol: Protocol) -> tuple[str, dict[str, str]]:
+    """Return the tables, and the texts of the files by suffix."""
+    clips = list_sources(args.footage, protocol.branch)
+    with CountProgress("twins") as progress:
+        found = evaluate_detection(
+            clips, args.seeds, args.branch, args.configs, protocol, build_detector, args.workers, progress
+        )
+    names = [name_of(clip) for clip in clips]
+    return detection_markdown(found, protocol), {
+        ".csv": as_csv(found),
+        ".json": as_json(found, protocol, names, args.seeds),
+    }
+
+
+def _judge_recovery(args: argparse.Namespace, protocol: Protocol) -> tuple[str, dict[str, str]]:
+    """Return the tables, for several kinds of damage those over all of them first, and the files' texts by suffix."""
+    own = {Path(config).stem for config in args.configs}
+    configs = [str(ROOT / "configs" / f"{name}.py") for name in CONFIGS if name in protocol.peers and name not in own]
+    configs += args.configs
+    tables, rows, skipped, names = [], [], [], {}
+    missing = missing_metrics(protocol)
+    for branch in args.branch:
+        one, failed = replace(protocol, branch=branch), []
+        clips = list_sources(args.footage, branch)
+        names |= dict.fromkeys(map(name_of, clips))
+        with CountProgress(f"twins, {branch}") as progress:
+            results = evaluate(clips, args.seeds, configs, one, build, args.workers, progress, failed)
+        tables.append(markdown(results, one, {} if len(args.branch) > 1 else missing, failed))
         rows += results
-    return "\n\n".join(tables), rows
+        skipped += failed
+    if len(args.branch) > 1:
+        tables.insert(0, markdown(rows, replace(protocol, branch=", ".join(args.branch)), missing, skipped))
+    if args.output:
+        _write_plot(args.output.with_suffix(".png"), rows, protocol, args.branch)
+    return "\n\n".join(tables), {
+        ".csv": as_csv(rows),
+        ".json": as_json(rows, protocol, list(names), args.seeds, missing, skipped),
+    }
+
+
+def _write_plot(path: Path, rows: list, protocol: Protocol, branches: list[str]) -> None:
+    series = gain_series(rows)
+    if any(one.values for one in series):
+        title = f"PSNR over concealment, {', '.join(branches)}, protocol {protocol.name}; hollow: told the masks"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(path, dot_plot(series, title, "dB"))
 
 
 if __name__ == "__main__":

@@ -45,10 +45,10 @@ PROTOCOLS: dict[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
         Protocol(),
-        Protocol(name="bscv-240p", size=PUBLISHED_SIZE, masks="given", counted="masked", window=65),
-        Protocol(name="bscv-native", masks="given", counted="masked", window=65),
-        Protocol(name="blind-b2scvr", size=PUBLISHED_SIZE, masks="first", counted="masked", window=65),
-        Protocol(name="m-gdm", size=(448, 256), counted="masked", window=65),
+        Protocol(name="bscv-240p", mode="auto", size=PUBLISHED_SIZE, masks="given", counted="masked", window=65),
+        Protocol(name="bscv-native", mode="auto", masks="given", counted="masked", window=65),
+        Protocol(name="blind-b2scvr", mode="auto", size=PUBLISHED_SIZE, masks="first", counted="masked", window=65),
+        Protocol(name="m-gdm", mode="auto", size=(448, 256), counted="masked", window=65),
     )
 }
 

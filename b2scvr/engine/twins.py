@@ -24,7 +24,7 @@ from b2scvr.data.workers import run_jobs
 from b2scvr.engine.protocol import DILATION_STEPS, Protocol
 from b2scvr.metrics.masks import damaged_pictures, mask_truth
 from b2scvr.metrics.resize import resize_masks, resize_pictures
-from b2scvr.types import InputError
+from b2scvr.types import InputError, SpliceError
 
 _BRANCH_FOLDERS = (layout.STREAMS, *layout.PICTURE_FOLDERS)
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -155,7 +155,7 @@ def run_twins(
 ) -> Iterator[list[Any] | str]:
     """Yield what `judge` finds of each twin, as it comes: in this process, or in as many as there are workers.
 
-    For a twin that raises InputError its message is yielded.
+    For a twin that raises InputError, or SpliceError, a sentence is yielded.
     """
     if workers == 1:
         for source, seed in twins:
@@ -167,11 +167,13 @@ def run_twins(
         yield future.result()
 
 
-def _attempt(judge: Callable[..., list[Any]], *arguments: Any) -> list[Any] | str:
+def _attempt(judge: Callable[..., list[Any]], source: Source, seed: int, *arguments: Any) -> list[Any] | str:
     try:
-        return judge(*arguments)
+        return judge(source, seed, *arguments)
     except InputError as error:
         return str(error)
+    except SpliceError as error:
+        return f"{name_of(source)}, seed {seed}: can't be spliced ({error}); use --mode auto"
 
 
 def _start(threads: int) -> None:
