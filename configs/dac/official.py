@@ -7,3 +7,4 @@ Its `checkpoint.pt` becomes the file below by tools/convert_checkpoint.py. The m
 dac = dict(type="PublishedDetector")
 cfc = dict(type="VectorFill")
 checkpoint = "checkpoints/published_detector.safetensors"
+track = dict(both_directions=False)  # True: pictures before a start of its own are tracked backwards too
