@@ -44,6 +44,7 @@ class _Buffer:
     previous_frame_num: int = 0  # PrevRefFrameNum
     incomplete: bool = False  # a reference picture is missing, and with it what it said of the others (8.2.5.4)
     misled: bool = False  # a garbage header was believed: the decoder may hold any pictures now
+    orders: set[int] = field(default_factory=set)  # PicOrderCnt of the pictures since the last IDR picture
 
     def short(self) -> list[_Held]:
         return [h for h in self.held if h.long_term_index is None]
@@ -87,6 +88,7 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
         _fill_gap(buffer, header, sps, lost)
         lost = []
         order = counter.next(header, nal)
+        _note_order(buffer, header, order)
         found[index] = [_references(buffer, h, order, sps) for h, _ in headers]
         if header.nal_ref_idc:
             _mark(buffer, header, _Held(index, header.frame_num, order), sps)
@@ -135,6 +137,14 @@ def _fill_gap(buffer: _Buffer, header: SliceHeader, sps: Sps, lost: list[int]) -
         # libavcodec counts the order of a frame that it makes up on from the one before.
         buffer.held.append(_Held(picture, frame_num, latest[0].order + _FRAME_STEP if latest else 0))
         buffer.incomplete = True
+
+
+def _note_order(buffer: _Buffer, header: SliceHeader, order: int) -> None:
+    """No two pictures of a coded video sequence have the same place (8.2.1): one of them has a garbage header."""
+    if header.is_idr or header.resets_references:
+        buffer.orders = set()
+    buffer.misled |= order in buffer.orders
+    buffer.orders.add(order)
 
 
 def _unknown(header: SliceHeader) -> SliceReferences:
