@@ -83,7 +83,7 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
         header, nal = headers[0]
         sps, _ = sets.of_slice(header.pps_id)
         if not sps.frame_mbs_only:
-            found[index] = [SliceReferences(h, ()) for h, _ in headers]
+            found[index] = _without_lists(buffer, [h for h, _ in headers], sps)
             continue
         _fill_gap(buffer, header, sps, lost)
         lost = []
@@ -137,6 +137,22 @@ def _fill_gap(buffer: _Buffer, header: SliceHeader, sps: Sps, lost: list[int]) -
         # libavcodec counts the order of a frame that it makes up on from the one before.
         buffer.held.append(_Held(picture, frame_num, latest[0].order + _FRAME_STEP if latest else 0))
         buffer.incomplete = True
+
+
+def _without_lists(buffer: _Buffer, headers: list[SliceHeader], sps: Sps) -> list[SliceReferences]:
+    """Slices of fields and MBAFF frames: no lists, but whether a picture is missing from them or a header misled."""
+    header = headers[0]
+    if header.is_idr:
+        buffer.incomplete = buffer.misled = False
+    else:
+        gap = (header.frame_num - buffer.previous_frame_num) % (1 << sps.log2_max_frame_num)
+        buffer.incomplete |= gap > 1
+    doubtful = buffer.incomplete or buffer.misled
+    if header.nal_ref_idc:
+        buffer.previous_frame_num = 0 if header.resets_references else header.frame_num
+    if header.resets_references:
+        buffer.incomplete = buffer.misled = False
+    return [SliceReferences(h, (), doubtful and bool(h.num_ref_idx_active)) for h in headers]
 
 
 def _note_order(buffer: _Buffer, header: SliceHeader, order: int) -> None:
