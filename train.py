@@ -3,7 +3,8 @@
 
     python train.py configs/b2scvr_tiny.py --data cache/train --resume auto
 
-Several processes: the same under `torchrun` or `accelerate launch`.
+The weights go to WORK_DIR/weights.safetensors; nothing outside the work folder is touched without --publish.
+Several processes: the same under `torchrun` or `accelerate launch` (docs/training.md).
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--resume", metavar="auto|PATH", help="go on from the last checkpoint, or from this one")
     parser.add_argument("--stage", choices=("detect", "recover"), help="only this stage (default: all of the config)")
     parser.add_argument("--data", metavar="DIR", help="folder of samples (default: the config's train.data)")
+    parser.add_argument(
+        "--publish", action="store_true", help="when all is trained, write the weights to the config's train.export too"
+    )
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
     parser.add_argument(
         "--cfg-options", nargs="+", metavar="KEY=VALUE", help="change the config: stages.recover.lr=1e-4"
@@ -34,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         config = load_config(args.config, args.cfg_options)
-        train(config, args.work_dir, args.resume, args.stage, args.data, args.device)
+        train(config, args.work_dir, args.resume, args.stage, args.data, args.device, args.publish)
     except (ValueError, FileNotFoundError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 2

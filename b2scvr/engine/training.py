@@ -22,6 +22,7 @@ from b2scvr.engine.stages import STAGES
 from b2scvr.engine.trainer import Trainer
 from b2scvr.registry import MODELS
 
+WEIGHTS = "weights.safetensors"  # in the work folder: the averaged weights of all stages trained there
 logger = logging.getLogger(__name__)
 
 
@@ -32,17 +33,21 @@ def train(
     stage: str | None = None,
     data: str | None = None,
     device: str = "auto",
+    publish: bool = False,
 ) -> bool:
     """Train the stages of `config` and return whether all are finished (False: the minutes ran out).
 
     work_dir, data: instead of the config's. resume: "auto" (the last checkpoint of each stage in the work folder, if there
-    is one) or the path of a checkpoint of `stage`. stage: only this one. device: "auto" or "cpu".
+    is one) or the path of a checkpoint of `stage`. stage: only this one. device: "auto" or "cpu". publish: when all stages
+    are finished, put their weights into the config's `train.export` too; without it nothing outside the work folder changes.
 
     All that can be wrong with the config or the data is found before any training: ValueError for keys and values,
     InputError for the data, FileNotFoundError for a checkpoint.
     """
     run, stages = read_settings(config)
     run = replace(run, work_dir=work_dir or run.work_dir, data=data or run.data)
+    if publish and not run.export:
+        raise ValueError("--publish needs train.export in the config: the file to write the weights to")
     chosen = _choose(stages, stage, resume)
     runtime = Runtime(run.precision, device)
     if not torch.cuda.is_available() or device == "cpu":
@@ -59,11 +64,14 @@ def train(
     deadline = None if run.max_minutes is None else time.monotonic() + 60 * run.max_minutes
     for name, trainer in trainers.items():
         finished = trainer.step >= trainer.settings.steps or trainer.fit(*sets[name], deadline)
-        if runtime.is_main and run.export:
-            export(trainer, Path(run.export))
+        if runtime.is_main:
+            export(trainer, Path(run.work_dir) / WEIGHTS)
         if not finished:
             logger.info("%s: out of time after step %d; --resume auto goes on", name, trainer.step)
             return False
+    if publish and runtime.is_main:
+        for trainer in trainers.values():
+            export(trainer, Path(str(run.export)))
     return True
 
 

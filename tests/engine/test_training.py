@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from b2scvr.checkpoints.known import VARIABLE, MissingWeightsError
-from b2scvr.checkpoints.load import read_metadata, read_weights
+from b2scvr.checkpoints.load import read_metadata, read_weights, save_weights
 from b2scvr.config import load_config
 from b2scvr.engine.training import train
 from b2scvr.types import InputError
@@ -35,21 +35,34 @@ def test_both_stages_stopped_at_every_step_give_the_same_weights(make_config, tm
         calls += 1
         assert calls < 5
     assert calls > 1
-    straight, stopped = (read_weights(tmp_path / f"{name}.safetensors") for name in ("straight", "stopped"))
+    straight, stopped = (read_weights(tmp_path / name / "weights.safetensors") for name in ("straight", "stopped"))
     assert straight.keys() == stopped.keys()
     assert {key.partition(".")[0] for key in straight} == {"dac", "cfc"}
     assert all(torch.equal(straight[key], stopped[key]) for key in straight)
-    assert read_metadata(tmp_path / "straight.safetensors")["dac_steps"] == "2"
+    assert read_metadata(tmp_path / "straight" / "weights.safetensors")["dac_steps"] == "2"
     assert (tmp_path / "straight" / "config.py").is_file()
 
 
 def test_one_stage_alone_leaves_the_other_out(make_config, tmp_path):
     assert train(make_config("one"), stage="detect", device="cpu")
-    assert {key.partition(".")[0] for key in read_weights(tmp_path / "one.safetensors")} == {"dac"}
+    assert {key.partition(".")[0] for key in read_weights(tmp_path / "one" / "weights.safetensors")} == {"dac"}
     with pytest.raises(ValueError, match="holds a run already"):
         train(make_config("one"), stage="detect", device="cpu")
     with pytest.raises(ValueError, match="belongs to another config"):
         train(make_config("one", "stages.detect.lr=1e-5"), stage="detect", resume="auto", device="cpu")
+
+
+def test_weights_outside_the_work_folder_change_only_when_asked_to(make_config, tmp_path):
+    shipped = tmp_path / "run.safetensors"
+    save_weights(shipped, {"cfc": {"weight": torch.ones(1)}})
+    before = shipped.read_bytes()
+    config = make_config("run", "stages.detect.steps=1")
+    train(config, stage="detect", device="cpu")
+    assert shipped.read_bytes() == before
+    assert train(config, stage="detect", resume="auto", device="cpu", publish=True)
+    assert {key.partition(".")[0] for key in read_weights(shipped)} == {"dac", "cfc"}
+    with pytest.raises(ValueError, match="--publish needs train.export"):
+        train(make_config("other", "train.export=None"), device="cpu", publish=True)
 
 
 def test_bad_runs_are_refused_before_training(make_config, tmp_path):
