@@ -42,7 +42,7 @@ class View:
 
     crop: (height, width) pixels, multiples of 16; band: macroblock rows over the full width; neither: whole pictures.
     mirror, recolour: augmentation. jitter: the recovery mask begins early or late, as a detector's does.
-    broken_only: leave dependent pictures out.
+    broken_only: leave dependent pictures out. max_pixels: leave larger pictures out (height times width).
     """
 
     crop: tuple[int, int] | None = None
@@ -51,6 +51,7 @@ class View:
     recolour: bool = False
     jitter: bool = False
     broken_only: bool = True
+    max_pixels: int | None = None
 
     def __post_init__(self) -> None:
         if self.crop is not None and self.band is not None:
@@ -114,6 +115,8 @@ class PairDataset(Dataset[Batch]):
 
     def _fits(self, entry: SampleEntry) -> bool:
         if self.view.broken_only and not entry.broken:
+            return False
+        if self.view.max_pixels is not None and entry.height * entry.width > self.view.max_pixels:
             return False
         rows, columns = entry.height // MB_SIZE, entry.width // MB_SIZE
         if self.view.crop is not None:

@@ -36,6 +36,7 @@ class StageSettings:
     recolour: bool = False
     jitter: bool = False
     broken_only: bool = True
+    max_pixels: int | None = None
     lr_scale: dict[str, float] = field(default_factory=dict)  # by pattern of the parameter's name
     frozen: tuple[str, ...] = ()  # patterns
     loss: dict[str, float] = field(default_factory=dict)  # arguments of the stage's loss
@@ -53,7 +54,7 @@ class StageSettings:
     def view(self) -> View:
         """How the stage looks at its samples."""
         crop = None if self.crop is None else (self.crop[0], self.crop[1])
-        return View(crop, self.band, self.mirror, self.recolour, self.jitter, self.broken_only)
+        return View(crop, self.band, self.mirror, self.recolour, self.jitter, self.broken_only, self.max_pixels)
 
 
 @dataclass(frozen=True)

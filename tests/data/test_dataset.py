@@ -97,6 +97,13 @@ def test_dependents_and_small_pictures_are_left_out_where_wanted(cache):
         PairDataset(cache, View(crop=(256, 256)))
 
 
+def test_large_pictures_are_left_out_where_wanted(cache):
+    sizes = sorted(height * width for height, width in SIZES)
+    kept = PairDataset(cache, View(broken_only=False, max_pixels=sizes[1]))
+    assert sorted(entry.height * entry.width for entry in kept.entries) == [size for size in sizes if size <= sizes[1]]
+    assert len(kept) < len(SIZES)
+
+
 def test_views_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="choose one"):
         View(crop=(64, 64), band=2)
