@@ -19,6 +19,7 @@ from b2scvr.backbones.sam2 import HieraTrunk
 from b2scvr.cfc.augmentation import HierarchicalAugmentation
 from b2scvr.cfc.completion import FeatureCompletion
 from b2scvr.cfc.experts import MixtureOfResidualExperts
+from b2scvr.cfc.motion import STRIDE, WindowFlow, vectors_of_motion
 from b2scvr.cfc.quirks import PRESETS, Quirks
 from b2scvr.checkpoints.generator_keys import SPYNET
 from b2scvr.checkpoints.keys import load_published
@@ -30,10 +31,11 @@ from b2scvr.layers.propagation import BidirectionalPropagation
 from b2scvr.layers.spynet import SPyNet
 from b2scvr.ops.normalise import IMAGENET, normalise
 from b2scvr.ops.padding import pad_to_multiple
+from b2scvr.ops.recompute import recomputed
 from b2scvr.ops.warp import ChainedFlow
 from b2scvr.registry import MODELS
+from b2scvr.types import MV_BLOCK
 
-STRIDE = 4  # pixels a cell of the feature grid
 OPTIONAL = ("augmentation", "completion", "experts")
 PARTS = ("encoder", "trunk", "embedder", "flow", "propagation", "transformer", "decoder", *OPTIONAL)
 Part = Mapping[str, Any]  # arguments of a part
@@ -61,9 +63,11 @@ class RecoveryGenerator(nn.Module):
     none of them and the same parameters; quirks: single ones otherwise than in the preset. parts: which of "augmentation",
     "completion" and "experts" there are. With completion alone it is BSCVR-P (Liu et al., NeurIPS 2023), with none it is
     E2FGVI-HQ (Li et al., CVPR 2022).
-    frozen: names of parts that are not trained and stay in evaluation mode. The other arguments are those of FrameEncoder,
-    HieraTrunk, HierarchicalAugmentation, FeatureCompletion, ClipImageEncoder, MixtureOfResidualExperts, SPyNet,
-    BidirectionalPropagation, TemporalFocalTransformer and FrameDecoder; what they leave out is as published.
+    frozen: names of parts that are not trained and stay in evaluation mode. recompute: activation checkpointing, part by
+    part, and in the transformer block by block. The other arguments are those of FrameEncoder, HieraTrunk,
+    HierarchicalAugmentation, FeatureCompletion, ClipImageEncoder, MixtureOfResidualExperts, SPyNet (with those of
+    WindowFlow: where the flow comes from), BidirectionalPropagation, TemporalFocalTransformer and FrameDecoder; what they
+    leave out is as published.
     """
 
     def __init__(
@@ -82,8 +86,10 @@ class RecoveryGenerator(nn.Module):
         propagation: Part | None = None,
         transformer: Part | None = None,
         decoder: Part | None = None,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         self.quirks = _quirks(preset, quirks or {})
         _check_names("parts", parts, OPTIONAL)
         if "augmentation" in parts and "completion" not in parts:
@@ -104,9 +110,11 @@ class RecoveryGenerator(nn.Module):
         self.experts: MixtureOfResidualExperts | None = None
         if "experts" in parts:
             self._add_experts(channels, embedder or {}, experts or {})
-        self.flow = SPyNet(**(flow or {}))
+        settings = dict(flow or {})
+        self.window_flow = WindowFlow(**{key: settings.pop(key) for key in ("source", "holes") if key in settings})
+        self.flow = SPyNet(**settings) if self.window_flow.needs_network else None
         self.propagation = BidirectionalPropagation(channels, **(propagation or {}))
-        settings = {"time_embedding": False, "wrap": True, **(transformer or {})}
+        settings = {"time_embedding": False, "wrap": True, "recompute": recompute, **(transformer or {})}
         self.transformer = TemporalFocalTransformer(channels, **settings)
         self.decoder = FrameDecoder(channels, **(decoder or {}))
         stride = self.transformer.grid.stride * STRIDE
@@ -146,19 +154,29 @@ class RecoveryGenerator(nn.Module):
         found: dict[str, str] = {}
         for backbone in (self.trunk, self.embedder):
             found |= backbone.load_pretrained(paths or {}) if backbone is not None else {}
+        if self.flow is None:
+            return found
         path = require_weights(KNOWN["spynet"], (paths or {}).get("spynet"))
         load_published(path, self.flow, SPYNET)
         return found | {"spynet": sha256_of(path)}
 
-    def forward(self, pictures: Tensor, mask: Tensor, local: int, corrupted: Tensor | None = None) -> GeneratorOutput:
+    def forward(
+        self,
+        pictures: Tensor,
+        mask: Tensor,
+        local: int,
+        corrupted: Tensor | None = None,
+        vectors: Tensor | None = None,
+    ) -> GeneratorOutput:
         """Restore a window.
 
         pictures: [B, T, 3, H, W] in [0, 1], any size, what is right outside the mask; the first `local` ones follow one
         another, the others are references; mask: [B, T, 1, H, W] in [0, 1], 1 = corrupted; corrupted: as pictures, what is
-        seen inside the mask (default: `pictures`). Raises ValueError when they do not belong together.
+        seen inside the mask (default: `pictures`); vectors: of the local pictures (cfc.motion), read when the flow comes
+        from them. Raises ValueError when they do not belong together, are integers, or vectors are wanting.
         """
         corrupted = pictures if corrupted is None else corrupted
-        self._check(pictures, mask, local, corrupted)
+        self._check(pictures, mask, local, corrupted, vectors)
         height, width = pictures.shape[-2:]
         known, wrong, mask = (_pad(x, self.multiple) for x in (pictures * 2 - 1, corrupted[:, :local] * 2 - 1, mask))
         given = mask[:, :local]
@@ -172,32 +190,40 @@ class RecoveryGenerator(nn.Module):
         if self.completion is not None:
             content = self._encode(inside).flatten(0, 1)
             content = self._augmented(content, wrong.flatten(0, 1), given.flatten(0, 1))
-            feature = self.completion(feature.flatten(0, 1), content).unflatten(0, feature.shape[:2])
+            completed = recomputed(self.completion, feature.flatten(0, 1), content, wanted=self.recompute)
+            feature = completed.unflatten(0, feature.shape[:2])
         feature, gate_weights = self._mixed(feature, inside)
-        flow_forward, flow_backward = self._flows(outside[:, :local])
+        flow_forward, flow_backward = self._flows(outside[:, :local], vectors)
         # It is the backward sweep that looks ahead.
         ahead = flow_forward.flip(1) if self.quirks.reversed_backward_flow else flow_forward
-        feature = self.propagation(feature, ChainedFlow(ahead, flow_backward))
+        feature = recomputed(self._propagated, feature, ahead, flow_backward, wanted=self.recompute)
         features = self.transformer(torch.cat((feature, references), 1))
-        decoded = self.decoder(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        decoded = recomputed(self.decoder, features.flatten(0, 1), wanted=self.recompute)
+        decoded = decoded.unflatten(0, features.shape[:2])
 
         restored = (torch.tanh(decoded[..., :height, :width]) + 1) / 2
         return GeneratorOutput(restored, flow_forward, flow_backward, gate_weights)
 
-    def restore_picture(self, window: Tensor, current: int, mask: Tensor, **_unread: Any) -> Tensor:
+    def restore_picture(
+        self, window: Tensor, current: int, mask: Tensor, motion: Tensor | None = None, **_unread: Any
+    ) -> Tensor:
         """Return picture `current` of a window, restored inside its mask, [B, 3, H, W].
 
-        window: [B, N, 3, H, W] in [0, 1], display order, all local; mask: [B, 1, H, W] of picture `current`; what else
+        window: [B, N, 3, H, W] in [0, 1], display order, all local; mask: [B, 1, H, W] of picture `current`; motion:
+        [B, N, 2, H, W] pixels, picture `current` -> window picture, read when the flow comes from vectors; what else
         `RecoveryNetwork` is given is not read. The other pictures count as right.
         """
         masks = torch.zeros_like(window[:, :, :1])
         masks[:, current] = mask
-        restored = self(window, masks, window.shape[1]).pictures[:, current]
+        known = self.window_flow.needs_vectors and motion is not None
+        vectors = vectors_of_motion(motion, current) if known and motion is not None else None
+        restored = self(window, masks, window.shape[1], vectors=vectors).pictures[:, current]
         return window[:, current] * (1 - mask) + restored * mask
 
     def _encode(self, pictures: Tensor) -> Tensor:
         """[B, T, 3, H, W] in [-1, 1] -> features [B, T, C, h, w]."""
-        return self.encoder(pictures.flatten(0, 1)).unflatten(0, pictures.shape[:2])
+        encoded = recomputed(self.encoder, pictures.flatten(0, 1), wanted=self.recompute)
+        return encoded.unflatten(0, pictures.shape[:2])
 
     def _augmented(self, content: Tensor, pictures: Tensor, mask: Tensor) -> Tensor:
         """Return the feature of the corrupted content [B, C, h, w] after HA; pictures: [B, 3, H, W] in [-1, 1], whole."""
@@ -213,14 +239,16 @@ class RecoveryGenerator(nn.Module):
             content = pad_to_multiple(content, multiple // STRIDE)
         if not self.quirks.raw_backbone_input:
             pictures = normalise((pictures + 1) / 2, IMAGENET)
-        return self.augmentation(content, self.trunk(pictures), mask)[..., :height, :width]
+        content = recomputed(self.augmentation, content, self.trunk(pictures), mask, wanted=self.recompute)
+        return content[..., :height, :width]
 
     def _mixed(self, feature: Tensor, inside: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the feature [B, L, C, h, w] after MoRE, and the gate's weights; inside: [B, L, 3, H, W] in [-1, 1]."""
         if self.experts is None:
             return feature, None
         shape = feature.shape[:2]
-        mixed, weights = self.experts(feature.flatten(0, 1), self._embedding(inside.flatten(0, 1)), shape[1])
+        embedding = self._embedding(inside.flatten(0, 1))
+        mixed, weights = recomputed(self.experts, feature.flatten(0, 1), embedding, shape[1], wanted=self.recompute)
         return mixed.unflatten(0, shape), weights.unflatten(0, shape)
 
     def _embedding(self, content: Tensor) -> Tensor | None:
@@ -232,36 +260,39 @@ class RecoveryGenerator(nn.Module):
             return self.embedder(F.interpolate(content, size, mode="bilinear"))[1]
         return self.embedder(self.embedder.prepare((content + 1) / 2))[1]
 
-    def _flows(self, outside: Tensor) -> tuple[Tensor, Tensor]:
+    def _flows(self, outside: Tensor, vectors: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the flow between neighbours, forward and backward; outside: [B, L, 3, H, W] in [-1, 1]."""
-        batch, pictures, _, height, width = outside.shape
-        size = (height // STRIDE, width // STRIDE)
-        if pictures == 1:
-            nothing = outside.new_zeros(batch, 0, 2, *size)
-            return nothing, nothing
-        small = F.interpolate((outside.flatten(0, 1) + 1) / 2, size, mode="bilinear", align_corners=True)
-        small = small.unflatten(0, (batch, pictures))
-        earlier, later = small[:, :-1].flatten(0, 1), small[:, 1:].flatten(0, 1)
-        forward, backward = self.flow(earlier, later), self.flow(later, earlier)
-        return forward.unflatten(0, (batch, -1)), backward.unflatten(0, (batch, -1))
+        return self.window_flow(self.flow, outside, vectors)
+
+    def _propagated(self, feature: Tensor, flow_forward: Tensor, flow_backward: Tensor) -> Tensor:
+        return self.propagation(feature, ChainedFlow(flow_forward, flow_backward))
 
     def _frozen_parts(self) -> list[nn.Module]:
         parts = (getattr(self, name) for name in self.frozen)
         return [part for part in parts if part is not None]
 
     @staticmethod
-    def _check(pictures: Tensor, mask: Tensor, local: int, corrupted: Tensor) -> None:
+    def _check(pictures: Tensor, mask: Tensor, local: int, corrupted: Tensor, vectors: Tensor | None) -> None:
         if pictures.dim() != 5 or pictures.shape[2] != 3:
             raise ValueError(f"pictures must be [B, T, 3, H, W], got {list(pictures.shape)}")
         batch, count, _, height, width = pictures.shape
         if not 1 <= local <= count:
             raise ValueError(f"local must be between 1 and the window's {count} pictures, got {local}")
-        expected = {"mask": (mask, (batch, count, 1, height, width)), "corrupted": (corrupted, pictures.shape)}
+        expected = {
+            "pictures": (pictures, pictures.shape),
+            "mask": (mask, (batch, count, 1, height, width)),
+            "corrupted": (corrupted, pictures.shape),
+        }
+        if vectors is not None:
+            cells = (-(-height // MV_BLOCK), -(-width // MV_BLOCK))
+            expected["vectors"] = (vectors, (batch, 2, local - 1, 3, *cells))
         for name, (tensor, shape) in expected.items():
             if tensor.shape != shape:
                 raise ValueError(
                     f"{name} is {list(tensor.shape)}, pictures {list(pictures.shape)} ask for {list(shape)}"
                 )
+            if not tensor.is_floating_point():
+                raise ValueError(f"{name}: numbers in [0, 1] are asked for, floating point, got {tensor.dtype}")
 
 
 def _pad(x: Tensor, multiple: tuple[int, int]) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from b2scvr.layers.patch_embedding import SoftComposition, SoftSplit
 from b2scvr.ops.padding import pad_to_multiple
 from b2scvr.ops.patches import PatchGrid
+from b2scvr.ops.recompute import recomputed
 from b2scvr.ops.windows import gather_index, merge_windows, partition_windows, rolled_positions
 
 DISTANCE_UNIT = 8.0  # pictures; half a GOP of 16 becomes 1
@@ -150,7 +151,8 @@ class TemporalFocalTransformer(nn.Module):
         soft split -> tokens (+ a linear embedding of how far away the picture is) -> blocks -> soft composition, + input
 
     dim: channels of a token; depth: blocks; time_embedding: tell the blocks each other picture's distance (not in the
-    published network); the rest as in TemporalFocalBlock. Sizes of the patches as published.
+    published network); recompute: activation checkpointing of each block; the rest as in TemporalFocalBlock. Sizes of the
+    patches as published.
     """
 
     def __init__(
@@ -160,9 +162,11 @@ class TemporalFocalTransformer(nn.Module):
         depth: int = 8,
         time_embedding: bool = True,
         window: tuple[int, int] = (5, 9),
+        recompute: bool = False,
         **block: Any,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         grid = PatchGrid()
         self.grid = grid
         self.window = window
@@ -188,5 +192,6 @@ class TemporalFocalTransformer(nn.Module):
             when = torch.cat((distance, distance.abs()), -1) / DISTANCE_UNIT
             context = context + self.time(when)[:, :, None, None]
         for block in self.blocks:
-            query = block(query, context if context.shape[1] else None, size)
+            seen = context if context.shape[1] else None
+            query = recomputed(block, query, seen, size, wanted=self.recompute)
         return features + self.compose(query.flatten(0, 1), size).unflatten(0, (batch, asked))
