@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -93,6 +94,16 @@ class ChannelAttention(nn.Module):
         return x * torch.sigmoid(self.mlp(attended))[:, :, None, None]
 
 
+@dataclass
+class ExpertMixture:
+    """What the experts say of B pictures, before the channel attention, in which pictures may look at one another."""
+
+    skip: Tensor | None  # [B, dim, h, w], to which the mixture is added; None where it takes the feature's place
+    mixed: Tensor  # [B, dim, h', w'], the weighted sum of the experts, with what it was mirrored by
+    condition: Tensor  # [B, condition_dim]
+    weights: Tensor  # [B, experts], the gate's, sum to one
+
+
 class MixtureOfResidualExperts(nn.Module):
     """x + channel attention(sum over experts of gate_k * expert_k(layer norm(x))).
 
@@ -150,9 +161,13 @@ class MixtureOfResidualExperts(nn.Module):
         Returns the feature, as x, and the gate's weights [B, experts], which sum to one.
         """
         height, width = x.shape[-2:]
-        if self.replace:
-            x = pad_to_multiple(x, MIRROR_MULTIPLE, "mirror")
-        condition = x.mean((2, 3))
+        mixture = self.mix(x, embedding)
+        return self.together(mixture, pictures)[..., :height, :width], mixture.weights
+
+    def mix(self, x: Tensor, embedding: Tensor | None) -> ExpertMixture:
+        """Return what is known of each picture without its company; arguments as those of `forward`."""
+        shown = pad_to_multiple(x, MIRROR_MULTIPLE, "mirror") if self.replace else x
+        condition = shown.mean((2, 3))
         if self.gate_kind == "embedding":
             if embedding is None:
                 raise ValueError("the gate 'embedding' needs an image embedding, got None")
@@ -161,12 +176,16 @@ class MixtureOfResidualExperts(nn.Module):
             weights = x.new_full((len(x), self.num_experts), 1 / self.num_experts)
         else:
             weights = self.gate(condition).softmax(-1)
-        normed = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        mixed = torch.zeros_like(x)
+        normed = self.norm(shown.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        mixed = torch.zeros_like(shown)
         for expert, weight in zip(self.experts, weights.unbind(1), strict=True):
             mixed = mixed + weight[:, None, None, None] * expert(normed, self.expert_norm)
-        mixed = self.channel_attention(mixed, condition, pictures)
-        return (mixed if self.replace else x + mixed)[..., :height, :width], weights
+        return ExpertMixture(None if self.replace else x, mixed, condition, weights)
+
+    def together(self, mixture: ExpertMixture, pictures: int = 1) -> Tensor:
+        """Return the feature [B, dim, h', w'] of pictures in the company of one another; pictures: in a clip."""
+        mixed = self.channel_attention(mixture.mixed, mixture.condition, pictures)
+        return mixed if mixture.skip is None else mixture.skip + mixed
 
 
 def _mlp(*widths: int) -> nn.Sequential:
