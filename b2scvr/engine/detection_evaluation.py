@@ -140,7 +140,7 @@ def detection_markdown(results: list[DetectionResult], protocol: Protocol) -> st
     seeds, clips = len({r.seed for r in results}), len({r.clip for r in results})
     head = (
         f"{clips} clips, {seeds} seeds, CRF {protocol.crf:g}, GOP {protocol.gop}. Detection in every damaged picture: "
-        "mean over clips ± 95 % interval."
+        "mean over clips [95 % interval]."
     )
     tables = [head, markdown_table([_row(method, own) for method, own in _by(results, "method")])]
     if len({r.branch for r in results}) > 1:

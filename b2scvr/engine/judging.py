@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
@@ -11,7 +11,7 @@ import numpy as np
 from b2scvr.engine.protocol import Protocol
 from b2scvr.engine.twins import Twin
 from b2scvr.metrics.boundary import boundary_f
-from b2scvr.metrics.i3d import I3dFeatures, I3dUnavailableError
+from b2scvr.metrics.features import FeaturesUnavailableError, VideoFeatures, make_features
 from b2scvr.metrics.masks import damaged_pictures, mask_scores, mask_truth
 from b2scvr.metrics.perceptual import LpipsUnavailableError, lpips, require_lpips
 from b2scvr.metrics.psnr import psnr
@@ -21,45 +21,40 @@ from b2scvr.metrics.temporal import WarpingError
 from b2scvr.types import AccessUnitStatus
 
 PictureMetric = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Score = tuple[str, float | None]
 BLIND, TRUE_MASKS, FIRST_MASK = "nothing", "true masks", "first mask"  # what a method is told beside the damaged stream
 WINDOWS = {"ssim": GAUSSIAN_11, "ssim65": UNIFORM_65}
 
 
+SCOPES = ("", "_all", "_broken", "_dependent")  # endings of a score's name: which pictures it is over
+
+
 @dataclass(frozen=True)
 class Result:
-    """One method on one damaged twin; None where there is no such picture or the metric was not computed.
+    """One method on one damaged twin.
 
-    A field without `_all` is over the pictures that the protocol counts (all damaged ones), with it over all pictures.
+    scores: by metric and ending. No ending: over the pictures that the protocol counts (all damaged ones); `_all`: over all
+    pictures; `_broken`: over those that count and lost bits of their own; `_dependent`: over the others that count. None
+    where there is no such picture; a metric that was not computed is not there. `psnr` in dB; `iou`, `precision` and
+    `recall` of the masks pool the pixels; all others are means over pictures, or over pairs of them (`warping_error`).
     """
 
     clip: str
     seed: int
+    branch: str  # the kind of damage
     method: str
+    told: str  # what the method was told beside the damaged stream
+    pictures: int
     damaged: int  # pictures that count
     broken: int  # of them
-    psnr: float | None  # dB, the mean over pictures
-    psnr_broken: float | None
-    psnr_dependent: float | None  # counted, but not broken
-    iou: float  # pixels of all pictures pooled
-    precision: float
-    recall: float
     seconds: float
+    scores: Mapping[str, float | None]
     notes: tuple[str, ...] = ()
-    branch: str = ""  # the kind of damage
-    told: str = BLIND  # what the method was told
-    psnr_all: float | None = None
-    ssim: float | None = None  # window 11
-    ssim_all: float | None = None
-    ssim65: float | None = None
-    ssim65_all: float | None = None
-    lpips: float | None = None
-    lpips_all: float | None = None
-    warping_error: float | None = None  # over pairs of pictures, one of which counts
-    warping_error_all: float | None = None
-    warping_error_clean: float | None = None  # of the clean clip over the same pairs as `warping_error`: the floor
-    boundary_f: float | None = None  # of the masks
-    boundary_f_all: float | None = None
     features: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False, compare=False)  # own, clean [D]
+
+    def __getitem__(self, score: str) -> float | None:
+        """Return a score by its name, like "psnr_broken"; None for one that there is not."""
+        return self.scores.get(score)
 
 
 class Judge:
@@ -69,16 +64,16 @@ class Judge:
         self.twin, self.protocol = twin, protocol
         decoded = twin.coded.clip.frames
         differs = damaged_pictures(decoded, twin.clean)
-        self.counted: np.ndarray = differs if protocol.counted == "damaged" else np.asarray(twin.masks.any(axis=(1, 2)))
-        self.broken = self.counted & (twin.coded.clip.status == AccessUnitStatus.BROKEN)
+        counted = differs if protocol.counted == "damaged" else np.asarray(twin.masks.any(axis=(1, 2)))
+        own = counted & np.isin(twin.coded.clip.status, (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST))
+        self.scopes = dict(zip(SCOPES, (counted, np.ones_like(counted), own, counted & ~own), strict=True))
         self.clean, self.decoded = self._at_size(twin.clean), self._at_size(decoded)
         self.masks = mask_truth(self.decoded, self.clean) if protocol.counted == "damaged" else self._masks(twin.masks)
         missing = missing_metrics(protocol, (self.clean.shape[1], self.clean.shape[2]))
         self.metrics = [name for name in protocol.metrics if name not in missing]
         self.warping = WarpingError(self.clean)
-        self._known: dict[
-            str, np.ndarray
-        ] = {}  # metrics of the decoded pictures; of the clean ones where they need no other
+        # Metrics of the decoded pictures; of the clean ones where they need no other.
+        self._known: dict[str, np.ndarray] = {}
 
     def result(
         self, method: str, frames: np.ndarray, masks: np.ndarray, seconds: float, notes: tuple[str, ...] = (),
@@ -86,27 +81,26 @@ class Judge:
     ) -> Result:  # fmt: skip
         """Return what is to be said of pictures uint8 [T, H, W, 3] and masks uint8 [T, H, W] of native size."""
         frames, masks = self._at_size(frames), self._masks(masks)
-        values = self._values("psnr", psnr, frames)
-        scores = mask_scores(masks, self.masks)
+        scores = [*self._pictures(frames), *self._pairs(frames), *self._ratios(masks), *self._outlines(masks)]
         return Result(
             clip=self.twin.name, seed=self.twin.seed, branch=self.protocol.branch, method=method, told=told,
-            damaged=int(self.counted.sum()), broken=int(self.broken.sum()),
-            psnr=_mean(values[self.counted]), psnr_broken=_mean(values[self.broken]),
-            psnr_dependent=_mean(values[self.counted & ~self.broken]), psnr_all=_mean(values),
-            iou=scores.iou, precision=scores.precision, recall=scores.recall,
-            seconds=seconds, notes=(*self.twin.notes, *notes), features=self._features(frames),
-            **dict(self._pictures(frames)), **dict(self._pairs(frames)), **dict(self._outlines(masks)),
+            pictures=len(frames), damaged=int(self.scopes[""].sum()), broken=int(self.scopes["_broken"].sum()),
+            seconds=seconds, scores=dict(scores), notes=(*self.twin.notes, *notes), features=self._features(frames),
         )  # fmt: skip
 
-    def _pictures(self, frames: np.ndarray) -> Iterator[tuple[str, float | None]]:
-        """Yield the metrics of single pictures, over those that count and over all."""
+    def _means(self, name: str, values: np.ndarray) -> Iterator[Score]:
+        """Yield the mean of `values`, one a picture, over each scope."""
+        for ending, chosen in self.scopes.items():
+            yield name + ending, _mean(values[chosen])
+
+    def _pictures(self, frames: np.ndarray) -> Iterator[Score]:
+        """Yield the metrics of single pictures."""
+        yield from self._means("psnr", self._values("psnr", psnr, frames))
         metrics: dict[str, PictureMetric] = {name: partial(ssim, window=window) for name, window in WINDOWS.items()}
         metrics["lpips"] = partial(lpips, device=_torch_device(self.protocol.device))
         for name, metric in metrics.items():
             if name in self.metrics:
-                values = self._values(name, metric, frames)
-                yield name, _mean(values[self.counted])
-                yield f"{name}_all", _mean(values)
+                yield from self._means(name, self._values(name, metric, frames))
 
     def _values(self, name: str, metric: PictureMetric, frames: np.ndarray) -> np.ndarray:
         """Return the metric of each picture; of those that are as decoded it is computed once."""
@@ -118,27 +112,34 @@ class Judge:
             values[changed] = metric(frames[changed], self.clean[changed])
         return values
 
-    def _pairs(self, frames: np.ndarray) -> Iterator[tuple[str, float | None]]:
+    def _pairs(self, frames: np.ndarray) -> Iterator[Score]:
+        """Yield the warping error: a pair belongs to a scope with either picture, but never to dependents and broken."""
         if "warping" not in self.metrics:
             return
-        touched = self.counted[:-1] | self.counted[1:]
-        errors = self.warping.pairs(frames)
+        touched = {ending: chosen[:-1] | chosen[1:] for ending, chosen in self.scopes.items()}
+        touched["_dependent"] &= ~touched["_broken"]
         if "warping" not in self._known:
             self._known["warping"] = self.warping.pairs(self.clean)
-        yield "warping_error", _mean(errors[touched])
-        yield "warping_error_all", _mean(errors)
-        yield "warping_error_clean", _mean(self._known["warping"][touched])
+        for name, errors in (("warping_error", self.warping.pairs(frames)), ("warping_clean", self._known["warping"])):
+            for ending, chosen in touched.items():
+                yield name + ending, _mean(errors[chosen])
 
-    def _outlines(self, masks: np.ndarray) -> Iterator[tuple[str, float | None]]:
+    def _ratios(self, masks: np.ndarray) -> Iterator[Score]:
+        """Yield the ratios of the masks' pixels, pooled."""
+        for ending, chosen in self.scopes.items():
+            found = mask_scores(masks[chosen], self.masks[chosen]) if chosen.any() else None
+            for name in ("iou", "precision", "recall"):
+                yield name + ending, getattr(found, name, None)
+
+    def _outlines(self, masks: np.ndarray) -> Iterator[Score]:
         if "boundary" in self.metrics:
-            values = np.array([boundary_f(mask, truth) for mask, truth in zip(masks, self.masks, strict=True)])
-            yield "boundary_f", _mean(values[self.counted])
-            yield "boundary_f_all", _mean(values)
+            values = [boundary_f(mask, truth) for mask, truth in zip(masks, self.masks, strict=True)]
+            yield from self._means("boundary_f", np.array(values))
 
     def _features(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         if "vfid" not in self.metrics:
             return None
-        features = i3d_features(self.protocol.i3d, _torch_device(self.protocol.device))
+        features = video_features(self.protocol.features, self.protocol.i3d, _torch_device(self.protocol.device))
         if "vfid" not in self._known:
             self._known["vfid"] = features(self.clean)
         return features(frames), self._known["vfid"]
@@ -151,9 +152,9 @@ class Judge:
 
 
 @lru_cache(maxsize=2)
-def i3d_features(weights: str | None, device: str) -> I3dFeatures:
-    """Return what makes the features for VFID, made once a process. Raises I3dUnavailableError without weights."""
-    return I3dFeatures(weights, device)
+def video_features(name: str, weights: str | None, device: str) -> VideoFeatures:
+    """Return what makes the features for VFID, made once a process; see `metrics.features.make_features`."""
+    return make_features(name, weights, device)
 
 
 def missing_metrics(protocol: Protocol, size: tuple[int, int] | None = None) -> dict[str, str]:
@@ -166,8 +167,8 @@ def missing_metrics(protocol: Protocol, size: tuple[int, int] | None = None) -> 
             missing["lpips"] = str(error)
     if "vfid" in protocol.metrics:
         try:
-            i3d_features(protocol.i3d, _torch_device(protocol.device))
-        except I3dUnavailableError as error:
+            video_features(protocol.features, protocol.i3d, _torch_device(protocol.device))
+        except FeaturesUnavailableError as error:
             missing["vfid"] = str(error)
     for name, window in WINDOWS.items():
         if size is not None and not window.fits(*size):

@@ -30,7 +30,8 @@ class Protocol:
     )
     window: int = 11  # of the SSIM that the published table of this protocol gives
     metrics: tuple[str, ...] = METRICS
-    i3d: str | None = None  # weights for VFID; None looks for them
+    features: str = "i3d"  # what makes the features for VFID, see metrics.features.make_features
+    i3d: str | None = None  # its weights; None looks for them
     peers: tuple[str, ...] = ()  # engine.peers.PEERS
 
     def described(self) -> str:

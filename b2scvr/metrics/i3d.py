@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from b2scvr.checkpoints.known import VARIABLE, KnownWeights, find_weights
+from b2scvr.metrics.features import FeaturesUnavailableError
 
 I3D = KnownWeights(
     "i3d",
@@ -39,10 +40,6 @@ POOL_BEFORE = {
     "Mixed_5b": ((2, 2, 2), (2, 2, 2)),
 }
 CLASSIFIER = "logits."
-
-
-class I3dUnavailableError(Exception):
-    """I3D can't be used here; the message says what is missing."""
 
 
 class I3d(nn.Module):
@@ -122,13 +119,13 @@ class I3dFeatures:
 
     weights: the published file; None looks for it. batch_statistics: normalise by the clip's own statistics instead of
     the trained ones. That is what the papers' code does, because it never switches the network to evaluation: needed to
-    compare with their figures. Raises I3dUnavailableError when the weights are not here, ValueError when they are others.
+    compare with their figures. Raises FeaturesUnavailableError when the weights are not here, ValueError when they are others.
     """
 
     def __init__(self, weights: str | Path | None = None, device: str = "cpu", batch_statistics: bool = True) -> None:
         path = find_weights(I3D) if weights is None else Path(weights)
         if path is None or not path.is_file():
-            raise I3dUnavailableError(
+            raise FeaturesUnavailableError(
                 f"I3D's weights are not {'on this machine' if path is None else f'at {path}'}: name {I3D.file} ({I3D.url}) "
                 f"by --i3d, or put it into a folder named by {VARIABLE}"
             )

@@ -5,19 +5,9 @@ A measure of two sets of videos, not of a pair: with few videos it says little, 
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 
 FEWEST_VIDEOS = 2  # a covariance needs
-
-
-class VideoFeatures(Protocol):
-    """Makes a feature vector of a clip; `metrics.i3d.I3dFeatures` is what the papers use."""
-
-    def __call__(self, pictures: np.ndarray) -> np.ndarray:
-        """Return the features, float64 [D], of a clip uint8 [T, H, W, 3]."""
-        ...
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:

@@ -36,15 +36,16 @@ _MARGIN, _MOST_TICKS = 14, 8
 
 @dataclass(frozen=True)
 class Series:
-    """One method: its value in each row that it has one in, and the mean with the half width of its interval.
+    """One method: its value in each row that it has one in, and the mean with the ends of its interval.
 
-    hollow: drawn as an outline, for what is no fair peer. half_width: NaN where there is none.
+    hollow: drawn as an outline, for what is no fair peer. low, high: NaN where there is no interval.
     """
 
     name: str
     values: Mapping[str, float]
     mean: float
-    half_width: float
+    low: float
+    high: float
     hollow: bool = False
 
 
@@ -98,8 +99,7 @@ class _Scale:
         """A scale with round ends that holds all values, means, intervals and zero."""
         values = [0.0, *(value for one in series for value in one.values.values())]
         for one in series:
-            half = 0.0 if math.isnan(one.half_width) else one.half_width
-            values += [one.mean - half, one.mean + half]
+            values += [one.mean, *(end for end in (one.low, one.high) if not math.isnan(end))]
         span = max(max(values) - min(values), 1e-6)
         power = 10 ** math.floor(math.log10(span / _MOST_TICKS))
         step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= _MOST_TICKS)
@@ -126,9 +126,8 @@ def _draw_axis(image: np.ndarray, scale: _Scale, top: int, bottom: int, axis: st
 
 
 def _draw_interval(image: np.ndarray, scale: _Scale, one: Series, y: int, colour: Colour) -> None:
-    if not math.isnan(one.half_width):
-        ends = scale.x(one.mean - one.half_width), scale.x(one.mean + one.half_width)
-        cv2.line(image, (ends[0], y), (ends[1], y), colour, 2, cv2.LINE_AA)
+    if not (math.isnan(one.low) or math.isnan(one.high)):
+        cv2.line(image, (scale.x(one.low), y), (scale.x(one.high), y), colour, 2, cv2.LINE_AA)
 
 
 def _mark(image: np.ndarray, at: tuple[int, int], number: int, hollow: bool) -> None:

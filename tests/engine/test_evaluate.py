@@ -10,8 +10,8 @@ from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.reader import decode
 from b2scvr.engine import twins
 from b2scvr.engine.evaluate import CONCEALMENT, evaluate_twin
-from b2scvr.engine.evaluation_report import as_csv, as_json, gain_table, markdown
-from b2scvr.engine.judging import Result
+from b2scvr.engine.evaluation_report import as_csv, as_json, gain_series, gain_table, markdown, summary
+from b2scvr.engine.judging import BLIND, TRUE_MASKS, Result
 from b2scvr.engine.peers import trace_masks
 from b2scvr.engine.protocol import Protocol
 from b2scvr.pipeline import Recoverer
@@ -49,15 +49,15 @@ def test_the_truth_gains_most_and_concealment_nothing(footage, monkeypatch):
     )
     assert (concealment.method, oracle.method) == (CONCEALMENT, "oracle")
     assert concealment.damaged >= concealment.broken > 0
-    assert oracle.psnr == 100 and concealment.psnr < 40
-    assert oracle.recall > 0.99  # the truth's masks are closed: a few pixels more
+    assert oracle["psnr"] == 100 and concealment["psnr"] < 40
+    assert oracle["recall"] > 0.99  # the truth's masks are closed: a few pixels more
     assert decoded[1].clip.mv_past.any(), "the twin itself must not be changed"
 
 
 def test_vector_fill_is_evaluated_by_its_own_config(footage):
     results = evaluate_twin(footage, 1, [CONFIG], Protocol(crf=20, gop=12), lambda config, protocol: Recoverer(config))
     assert [result.method for result in results] == [CONCEALMENT, "vector_fill"]
-    assert results[1].psnr > results[0].psnr
+    assert results[1]["psnr"] > results[0]["psnr"]
     assert results[1].seconds > 0
 
 
@@ -68,8 +68,9 @@ def test_trace_masks_cover_whole_macroblocks(pictures):
     assert masks.sum() == 256 and masks[1, :16, 16:32].all()
 
 
-def result(clip, seed, method, psnr, iou=0.5):
-    return Result(clip, seed, method, 10, 2, psnr, psnr - 1, None, iou, 0.6, 0.7, 1.0)
+def result(clip, seed, method, psnr, iou=0.5, told=BLIND):
+    scores = {"psnr": psnr, "psnr_broken": psnr - 1, "psnr_dependent": None, "iou_all": iou, "ssim": None}
+    return Result(clip, seed, "144096", method, told, 12, 10, 2, 1.0, scores)
 
 
 def test_gains_are_averaged_over_seeds_then_clips():
@@ -80,13 +81,46 @@ def test_gains_are_averaged_over_seeds_then_clips():
     assert table["a", "net"] == pytest.approx({"all": 1.5, "broken": 1.5})
     text = markdown(base + own, Protocol())
     line = next(line for line in text.splitlines() if line.startswith("| net "))
-    assert "+0.50 ±" in line and "-0.50 (b)" in line
+    assert "+0.50 [-0.50, +1.50]" in line and "-0.50 (b)" in line and "is ahead" not in text
     assert "2 clips, 2 seeds, branch 144096, CRF 23, GOP 16" in text
     assert "| a | 10 (2) | 20.50, 0.50 | +1.50, 0.50 |" in text
 
 
+def test_the_leader_is_compared_with_every_method_clip_by_clip():
+    gains = {
+        CONCEALMENT: (0, 0),
+        "fill": (1, 2),
+        "net": (2, 5),
+        "telea, masks of net": (-1, 0),
+        "telea, true masks": (3, 4),
+    }
+    rows = [
+        result(clip, 0, method, 20.0 + gain, told=TRUE_MASKS if "true" in method else BLIND)
+        for method, both in gains.items()
+        for clip, gain in zip("ab", both, strict=True)
+    ]
+    table = markdown(rows, Protocol(), leader="net").splitlines()[:9]
+    lines = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in table}
+    column = lines["method"].index("net is ahead by")
+    assert [lines[method][column] for method in gains] == [
+        "+3.50 [+2.00, +5.00]", "+2.00 [+1.00, +3.00]", "-", "+4.00 [+3.00, +5.00]", "+0.00 [-1.00, +1.00]",
+    ]  # fmt: skip
+    series = {one.name: one for one in gain_series(rows)}
+    assert set(series) == set(gains) - {CONCEALMENT}
+    assert series["telea, true masks"].hollow and not series["net"].hollow
+    assert (series["net"].low, series["net"].high) == (2, 5)
+
+
 def test_results_in_files():
-    results = [result("a", 0, CONCEALMENT, 20.0)]
-    assert as_csv(results).splitlines()[1].startswith("a,0,concealment,10,2,20.0,19.0,,0.5")
-    record = json.loads(as_json(results, Protocol(), ["a.mp4"], [0]))
+    results = [result("a", 0, CONCEALMENT, 20.0), result("b", 0, CONCEALMENT, 30.0)]
+    head, first, _ = as_csv(results).splitlines()
+    assert dict(zip(head.split(","), first.split(","), strict=True)) | {"psnr": "20.0", "ssim": "", "told": BLIND} == {
+        "clip": "a", "seed": "0", "branch": "144096", "method": CONCEALMENT, "told": BLIND, "pictures": "12",
+        "damaged": "10", "broken": "2", "seconds": "1.0", "psnr": "20.0", "psnr_broken": "19.0", "psnr_dependent": "",
+        "iou_all": "0.5", "ssim": "",
+    }  # fmt: skip
+    record = json.loads(as_json(results, Protocol(), ["a.mp4"], [0], {"lpips": "no weights"}, ["c: gone"]))
     assert record["protocol"]["branch"] == "144096" and record["results"][0]["psnr"] == 20
+    assert record["summary"][CONCEALMENT]["psnr"] == {"mean": 25, "low": 20, "high": 30, "clips": 2}
+    assert (record["missing"], record["skipped"]) == ({"lpips": "no weights"}, ["c: gone"])
+    assert summary(results[:1])[CONCEALMENT]["psnr"] == {"mean": 20, "low": None, "high": None, "clips": 1}

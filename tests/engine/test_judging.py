@@ -31,40 +31,44 @@ def half_off(levels):
 def test_figures_of_the_damaged_pictures_themselves(twin):
     found = Judge(twin, Protocol()).result("concealment", twin.coded.clip.frames, twin.masks, 0.0)
     assert (found.damaged, found.broken) == (2, 1)
-    assert found.psnr_broken == pytest.approx(half_off(20))
-    assert found.psnr_dependent == pytest.approx(10 * np.log10(255**2 / 25))
-    assert found.psnr == pytest.approx((found.psnr_broken + found.psnr_dependent) / 2)
-    assert found.psnr_all == pytest.approx((100 + 2 * found.psnr) / 3)
-    assert found.iou == found.boundary_f == found.boundary_f_all == 1
-    assert found.warping_error_clean == 0 < found.warping_error_all == found.warping_error
-    assert 0 < found.ssim < found.ssim_all < 1 and 0 < found.ssim65 < found.ssim65_all < 1
+    assert found["psnr_broken"] == pytest.approx(half_off(20))
+    assert found["psnr_dependent"] == pytest.approx(10 * np.log10(255**2 / 25))
+    assert found["psnr"] == pytest.approx((found["psnr_broken"] + found["psnr_dependent"]) / 2)
+    assert found["psnr_all"] == pytest.approx((100 + 2 * found["psnr"]) / 3)
+    assert found["iou"] == found["boundary_f"] == found["boundary_f_all"] == 1
+    assert found["warping_clean"] == 0 < found["warping_error_all"] == found["warping_error"]
+    assert 0 < found["ssim"] < found["ssim_all"] < 1 and 0 < found["ssim65"] < found["ssim65_all"] < 1
     assert found.notes == ("a note",) and found.features is None
 
 
 def test_the_truth_has_the_best_of_everything(twin):
     judge = Judge(twin, Protocol())
-    assert judge.result("concealment", twin.coded.clip.frames, twin.masks, 0.0).psnr < 100
+    assert judge.result("concealment", twin.coded.clip.frames, twin.masks, 0.0)["psnr"] < 100
     found = judge.result("oracle", twin.clean, np.zeros_like(twin.masks), 1.0, told="true masks")
-    assert found.psnr == found.psnr_all == 100 and found.ssim == found.ssim65 == 1 and found.warping_error == 0
-    assert found.recall == 0 and found.boundary_f < 1 and found.told == "true masks"
+    assert (
+        found["psnr"] == found["psnr_all"] == 100
+        and found["ssim"] == found["ssim65"] == 1
+        and found["warping_error"] == 0
+    )
+    assert found["recall"] == 0 and found["boundary_f"] < 1 and found.told == "true masks"
 
 
 def test_pictures_with_a_mask_count_where_the_protocol_says_so(twin):
     found = Judge(twin, Protocol(counted="masked")).result("c", twin.coded.clip.frames, twin.masks, 0.0)
-    assert (found.damaged, found.broken) == (1, 1) and found.psnr == pytest.approx(half_off(20))
+    assert (found.damaged, found.broken) == (1, 1) and found["psnr"] == pytest.approx(half_off(20))
 
 
 def test_pictures_are_judged_at_the_size_of_the_protocol(twin):
     found = Judge(twin, Protocol(size=(48, 40))).result("c", twin.coded.clip.frames, twin.masks, 0.0)
-    assert found.psnr_broken == pytest.approx(half_off(20), abs=0.3)
-    assert found.ssim is not None and found.ssim65 is None, "its window does not fit"
-    assert found.iou == pytest.approx(1, abs=0.1)
+    assert found["psnr_broken"] == pytest.approx(half_off(20), abs=0.3)
+    assert found["ssim"] is not None and found["ssim65"] is None, "its window does not fit"
+    assert found["iou"] == pytest.approx(1, abs=0.1)
 
 
 def test_only_wanted_metrics_are_computed(twin):
     found = Judge(twin, Protocol(metrics=())).result("c", twin.coded.clip.frames, twin.masks, 0.0)
-    assert found.psnr is not None and found.iou == 1
-    assert found.ssim is found.ssim65 is found.warping_error is found.boundary_f is None
+    assert found["psnr"] is not None and found["iou"] == 1
+    assert found["ssim"] is found["ssim65"] is found["warping_error"] is found["boundary_f"] is None
 
 
 def test_what_is_missing_is_named(monkeypatch):
@@ -77,7 +81,7 @@ def test_what_is_missing_is_named(monkeypatch):
 
 
 def test_features_of_any_extractor_are_kept(twin, monkeypatch):
-    monkeypatch.setattr(judging, "i3d_features", lambda weights, device: lambda clip: clip.mean(axis=(0, 1, 2)))
+    monkeypatch.setattr(judging, "video_features", lambda name, weights, device: lambda clip: clip.mean(axis=(0, 1, 2)))
     found = Judge(twin, Protocol(metrics=("vfid",))).result("c", twin.coded.clip.frames, twin.masks, 0.0)
     own, clean = found.features
     assert clean.tolist() == [100] * 3 and (own > clean).all()

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from b2scvr.metrics.features import FeaturesUnavailableError, make_features
 from b2scvr.metrics.vfid import frechet_distance
 
 torch = pytest.importorskip("torch")
 
-from b2scvr.metrics.i3d import I3D, I3d, I3dFeatures, I3dUnavailableError, max_pool_same, pad_same  # noqa: E402
+from b2scvr.metrics.i3d import I3D, I3d, I3dFeatures, max_pool_same, pad_same  # noqa: E402
 
 
 def test_the_distance_of_a_set_to_itself_is_nothing():
@@ -76,10 +77,22 @@ def test_features_of_a_clip(i3d_file):
 
 def test_weights_that_are_absent_or_others(tmp_path, monkeypatch):
     monkeypatch.setattr("b2scvr.metrics.i3d.find_weights", lambda known: None)
-    with pytest.raises(I3dUnavailableError, match="on this machine"):
+    with pytest.raises(FeaturesUnavailableError, match="on this machine"):
         I3dFeatures()
-    with pytest.raises(I3dUnavailableError, match="--i3d"):
+    with pytest.raises(FeaturesUnavailableError, match="--i3d"):
         I3dFeatures(tmp_path / "absent.pt")
     torch.save({"some.weight": torch.zeros(3)}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match="published weights"):
         I3dFeatures(tmp_path / "other.pt")
+
+
+def test_any_extractor_can_be_named(i3d_file, tmp_path, monkeypatch):
+    assert isinstance(make_features("i3d", str(i3d_file)), I3dFeatures)
+    (tmp_path / "own_features.py").write_text(
+        "def colour(weights, device):\n    return lambda clip: clip.mean((0, 1, 2))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert make_features("own_features:colour")(np.full((2, 4, 4, 3), 7, np.uint8)).tolist() == [7, 7, 7]
+    for name, message in (("r3d", "MODULE:FACTORY"), ("no_such_module:f", "no_such_module"), ("own_features:f", "'f'")):
+        with pytest.raises(ValueError, match=message):
+            make_features(name)
