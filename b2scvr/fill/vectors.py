@@ -84,11 +84,11 @@ def _nearest_reference(clip: ParsedClip, index: int, side: str) -> int | None:
 
 def _votes(clip: ParsedClip, index: int, anchor: int, other: int, side: str) -> list[Votes]:
     """The votes of the blocks of picture `other`, whose `side` vectors point into picture `index`."""
-    into, reference = _vectors(clip, other, side)
+    into, reference = picture_vectors(clip, other, side)
     there = reference == index
     if not there.any():
         return []
-    away, onto = _vectors(clip, other, _OPPOSITE[side])
+    away, onto = picture_vectors(clip, other, _OPPOSITE[side])
     rows, columns = reference.shape
     centre = (np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1) + 0.5) * MV_BLOCK
     scale = (anchor - index) / (other - index)
@@ -119,7 +119,7 @@ def _step(
     stretch = np.float32((anchor - index) / (far - index))
     motion, weight = step * stretch, np.full(shape, SPEED_WEIGHT * 2 / stretch**2, np.float32)
     for side in _OPPOSITE:
-        vectors, reference = _vectors(clip, far, side)
+        vectors, reference = picture_vectors(clip, far, side)
         leads = reference == anchor
         if clip.status[far] != AccessUnitStatus.BROKEN and leads.any():
             grid = (point / MV_BLOCK - 0.5).astype(np.float32)
@@ -142,7 +142,7 @@ def _by_reference(references: np.ndarray, blocks: np.ndarray) -> Iterator[tuple[
         yield int(reference), blocks & (references == reference)
 
 
-def _vectors(clip: ParsedClip, index: int, side: str) -> tuple[np.ndarray, np.ndarray]:
+def picture_vectors(clip: ParsedClip, index: int, side: str) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of one list of a picture and the display index that each means, NO_REFERENCE where there is none."""
     vectors, valid, references = (
         (clip.mv_past[index], clip.mv_past_valid[index], clip.past_reference[index])
