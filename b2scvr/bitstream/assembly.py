@@ -191,7 +191,7 @@ def _read_headers(clip: ParsedClip, units: list[bytes], order: list[int]) -> Non
         slices = [nal for nal in found if nal.is_slice]
         clip.is_reference[slot] = any(nal.ref_idc > 0 for nal in slices)
         clip.is_key[slot] = any(nal.type == NalType.IDR for nal in slices)
-        for nal, end in zip(found, [nal.start for nal in found[1:]] + [len(unit)], strict=True):
+        for nal, end in zip(found, [*(nal.start for nal in found[1:]), len(unit)], strict=False):
             first, kind = _slice_start(unit, nal) if nal.is_slice else (-1, -1)
             table.append((slot, nal.type, nal.ref_idc, offset + nal.start, end - nal.start, first, kind))
             if 0 <= first < rows * columns:

@@ -106,3 +106,10 @@ def limited(value: int, largest: int, name: str) -> int:
     if value > largest:
         raise SpliceError(f"{name} {value} is larger than H.264 allows ({largest})")
     return value
+
+
+def between(value: int, least: int, largest: int, name: str) -> int:
+    """Return `value`; SpliceError naming the syntax element when it lies outside of what H.264 allows."""
+    if value < least:
+        raise SpliceError(f"{name} {value} is smaller than H.264 allows ({least})")
+    return limited(value, largest, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from b2scvr.bitstream.nal import NalUnit, scan
+from b2scvr.bitstream.nal import NalType, NalUnit, scan
 from b2scvr.bitstream.picture_order import PocCounter
 from b2scvr.bitstream.slice_header import MAX_HEADER_BYTES, SliceHeader, parse_slice_header
 from b2scvr.bitstream.syntax import ParameterSets, Sps
@@ -72,6 +72,7 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
     for index, (unit, headers) in enumerate(zip(units, read, strict=True)):
         sets.update(unit)
         following = next((later[0][0] for later in read[index + 1 :] if later), None)
+        buffer.misled |= _may_mislead(unit, headers)
         if not headers:
             lost.append(index)
             continue
@@ -96,12 +97,28 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
 
 
 def _is_garbage(header: SliceHeader, following: SliceHeader | None, buffer: _Buffer, sets: ParameterSets) -> bool:
-    """Whether a header jumps ahead in frame_num although the picture after it goes on from the one before."""
-    if header.is_idr or following is None or following.is_idr:
+    """Whether a header jumps ahead in frame_num although the picture after it goes on from the one before.
+
+    Or is that of an IDR picture that none has (7.4.1, 7.4.3): not a reference, frame_num other than 0, or predicted.
+    """
+    if header.is_idr:
+        return not header.nal_ref_idc or header.frame_num != 0 or bool(header.num_ref_idx_active)
+    if following is None or following.is_idr:
         return False
     period = 1 << sets.of_slice(header.pps_id)[0].log2_max_frame_num
     here, there = ((h.frame_num - buffer.previous_frame_num) % period for h in (header, following))
     return here > 1 and there < here
+
+
+def _may_mislead(unit: bytes, headers: _Headers) -> bool:
+    """Whether a decoder may believe a slice of the access unit whose header is unreadable.
+
+    It drops its references at an IDR slice before it reads on, and begins a picture with what its first slice seems to say.
+    """
+    slices = [nal for nal in scan(unit) if nal.is_slice]
+    if any(nal.type == NalType.IDR for nal in slices) and not (headers and headers[0][0].is_idr):
+        return True
+    return bool(headers) and slices[0] != headers[0][1]
 
 
 def _headers(unit: bytes, sets: ParameterSets) -> _Headers:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from b2scvr.bitstream.bits import BitReader, BitWriter, Reader, limited
+from b2scvr.bitstream.bits import BitReader, BitWriter, Reader, between, limited
 from b2scvr.bitstream.nal import START_CODE, NalType, escape, unescape
-from b2scvr.bitstream.syntax import ParameterSets, Pps, Sps
+from b2scvr.bitstream.syntax import MAX_QP, ParameterSets, Pps, Sps
 from b2scvr.types import SpliceError
 
 MAX_HEADER_BYTES = 2048  # the longest possible slice header takes about 1,100
@@ -104,6 +104,7 @@ def _parse_header(nal: bytes, sets: ParameterSets, reader: Reader) -> SliceHeade
     if pps.cabac and slice_type % 5 not in (_I, _SI):
         limited(bits.ue(), 2, "cabac_init_idc")
     qp_delta = bits.se()
+    between(pps.pic_init_qp + qp_delta, -sps.qp_offset, MAX_QP, "SliceQP_Y")
     if slice_type % 5 in (_SP, _SI):
         bits.u(1 if slice_type % 5 == _SP else 0)  # sp_for_switch_flag
         bits.se()  # slice_qs_delta

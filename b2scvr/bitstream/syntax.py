@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from b2scvr.bitstream.bits import BitReader, Reader, limited
+from b2scvr.bitstream.bits import BitReader, Reader, between, limited
 from b2scvr.bitstream.nal import NalType, scan, unescape
 from b2scvr.types import MB_SIZE, SpliceError
 
 logger = logging.getLogger(__name__)
 
 HIGH_PROFILES = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})  # 7.3.2.1.1
+MAX_QP = 51  # 7.4.2.2
+_MAX_CHROMA_QP_OFFSET = 12  # 7.4.2.2
 _EXTENDED_SAR = 255  # table E-1
 _MAX_MACROBLOCKS = 1 << 18  # more than twice the largest MaxFS of table A-1
 
@@ -58,6 +60,11 @@ class Sps:
     def height_mbs(self) -> int:
         """FrameHeightInMbs (equation 7-18)."""
         return self.height_map_units * (1 if self.frame_mbs_only else 2)
+
+    @property
+    def qp_offset(self) -> int:
+        """QpBdOffset_Y: how far below 0 the quantiser may go (equation 7-4)."""
+        return 6 * (self.bit_depth_luma - 8)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -199,9 +206,9 @@ def parse_pps(rbsp: bytes, sps_by_id: dict[int, Sps], reader: Reader = BitReader
     active = (1 + limited(bits.ue(), 31, "num_ref_idx_l0"), 1 + limited(bits.ue(), 31, "num_ref_idx_l1"))
     weighting_bit = bits.position
     weighted, bipred = bits.flag(), limited(bits.u(2), 2, "weighted_bipred_idc")
-    init_qp = 26 + bits.se()
-    bits.se()  # pic_init_qs_minus26
-    bits.se()  # chroma_qp_index_offset
+    init_qp = between(26 + bits.se(), -sps.qp_offset, MAX_QP, "pic_init_qp")
+    between(26 + bits.se(), 0, MAX_QP, "pic_init_qs")
+    between(bits.se(), -_MAX_CHROMA_QP_OFFSET, _MAX_CHROMA_QP_OFFSET, "chroma_qp_index_offset")
     deblocking_control = bits.flag()
     bits.flag()  # constrained_intra_pred_flag
     redundant = bits.flag()
@@ -211,7 +218,7 @@ def parse_pps(rbsp: bytes, sps_by_id: dict[int, Sps], reader: Reader = BitReader
         if bits.flag():
             chroma_lists = 6 if sps.chroma_format_idc == 3 else 2
             _skip_scaling_matrix(bits, 6 + chroma_lists * transform_8x8)
-        bits.se()  # second_chroma_qp_index_offset
+        between(bits.se(), -_MAX_CHROMA_QP_OFFSET, _MAX_CHROMA_QP_OFFSET, "second_chroma_qp_index_offset")
     return Pps(
         set_id, sps_id, cabac, bottom_field_order, groups, change_bits, active, weighted, bipred, init_qp,
         deblocking_control, redundant, transform_8x8, weighting_bit,
