@@ -5,11 +5,11 @@ from functools import partial
 
 import numpy as np
 import pytest
-from tools import fuzz
 
 from b2scvr.bitstream.reader import decode
 from b2scvr.engine import promises
 from b2scvr.types import AccessUnitStatus
+from tools import fuzz
 
 SEEDS = 300
 ONCE_BROKEN = (3002, 4892, 5495, 5615, 5735, 6126, 6198, 6383, 7211, 7986, 9935)
