@@ -22,6 +22,7 @@ REQUIRES = [
     "torchvision>=0.21,<1",  # deform_conv2d
     "mmengine>=0.10.7,<0.11",  # Config and Registry
     "accelerate>=1.2,<2",
+    "tensorboard>=2.17,<3",  # training curves and pictures; torch writes its event files through it
     "sam2==1.1.0",  # its modules are built one by one: any other release may have other ones
     "open_clip_torch>=2.30,<4",
     "timm>=1.0.17,<2",

@@ -7,6 +7,7 @@ collate: stack
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from b2scvr.ops.masks import at_pixels
 from b2scvr.types import MB_SIZE, InputError
 
 Batch = dict[str, Tensor]
+MAKING_SECONDS = "making_seconds"  # entry of a loader's batches: how long making it took, a scalar
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,12 @@ class PairDataset(Dataset[Batch]):
         if self.view.recolour:
             sample = augment.recolour(rng, sample)
         return _tensors(sample, mask)
+
+    def batches(
+        self, size: int, start: int, stop: int, rank: int = 0, world: int = 1, workers: int = 0, pin: bool = False
+    ) -> Iterator[Batch]:
+        """Yield this process's share of the batches `start` to `stop` - 1, of `size` samples for all processes together."""
+        yield from make_loader(StepSampler(self, size, start, stop, rank, world), workers, pin)
 
     def batch_of_one(self, entry: int) -> Batch:
         """Return one sample as a batch, always the same one: for validation."""
@@ -198,12 +206,15 @@ class StepSampler(Sampler[list[Draw]]):
 
 
 def make_loader(sampler: StepSampler, workers: int, pin: bool = False) -> DataLoader[Batch]:
-    """Return the loader of the sampler's steps; `workers` processes (0 = in this one), pinned memory for a GPU."""
+    """Return the loader of the sampler's steps; `workers` processes (0 = in this one), pinned memory for a GPU.
+
+    Its batches have an entry more, MAKING_SECONDS.
+    """
     return DataLoader(
-        sampler.dataset,
+        _Timed(sampler.dataset),
         batch_sampler=sampler,  # type: ignore[arg-type]
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=_as_it_is,
         pin_memory=pin,
         # A generator of its own: the loader must not take numbers from the one that the network draws from.
         generator=torch.Generator(),
@@ -235,6 +246,22 @@ def _tensors(sample: TrainingSample, mask: np.ndarray) -> Batch:
     }
     tensors = {name: torch.from_numpy(np.array(value, np.float32)) for name, value in extra.items()}
     return to_tensors(around) | tensors | {"target": pictures_to_tensor(sample.target)}
+
+
+class _Timed(Dataset[Batch]):
+    """Makes a batch at a time and says how long it took."""
+
+    def __init__(self, data: PairDataset) -> None:
+        self.data = data
+
+    def __getitems__(self, draws: list[Draw]) -> Batch:
+        started = time.perf_counter()
+        batch = collate([self.data[draw] for draw in draws])
+        return batch | {MAKING_SECONDS: torch.tensor(time.perf_counter() - started)}
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch
 
 
 def _start_worker(worker: int) -> None:

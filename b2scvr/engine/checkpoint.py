@@ -32,6 +32,8 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, object], keep: int
         raise ValueError(f"keep must be at least 1, got {keep}")
     folder.mkdir(parents=True, exist_ok=True)
     path = checkpoint_path(folder, step)
+    for left in folder.glob(".step_*.pt.part"):  # by a run that was killed while it wrote
+        left.unlink()
     partial = folder / f".{path.name}.part"
     try:
         with partial.open("wb") as file:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import TypeVar
 
 from b2scvr.config import Config
 from b2scvr.data.dataset import View
 from b2scvr.registry import MODELS
 
+SCHEDULES = ("cosine", "step")
 STAGE_PARTS = {"detect": "dac", "recover": "cfc"}  # which network a stage trains
 TOP_KEYS = ("dac", "cfc", "checkpoint", "pretrained", "track", "train", "stages")
 Settings = TypeVar("Settings")
@@ -27,7 +28,10 @@ class StageSettings:
     accumulate: int = 1  # micro-batches that a batch is split into
     weight_decay: float = 0.01
     warmup: int = 200  # steps
-    final_lr: float = 0.01  # share of lr that is left at the end
+    schedule: str = "cosine"  # or "step"
+    final_lr: float = 0.01  # cosine: share of lr that is left at the end
+    milestones: tuple[int, ...] = ()  # step: steps at which lr is multiplied by lr_factor
+    lr_factor: float = 0.1
     clip_norm: float = 1.0
     ema: float = 0.999
     crop: tuple[int, int] | None = None
@@ -37,8 +41,8 @@ class StageSettings:
     jitter: bool = False
     broken_only: bool = True
     max_pixels: int | None = None
-    lr_scale: dict[str, float] = field(default_factory=dict)  # by pattern of the parameter's name
-    frozen: tuple[str, ...] = ()  # patterns
+    lr_scale: dict[str, float] = field(default_factory=dict)  # by regular expression for the parameter's whole name
+    frozen: tuple[str, ...] = ()  # regular expressions, too
     loss: dict[str, float] = field(default_factory=dict)  # arguments of the stage's loss
 
     def __post_init__(self) -> None:
@@ -49,6 +53,16 @@ class StageSettings:
             raise ValueError(f"a batch of {self.batch} does not divide into {self.accumulate} micro-batches")
         if self.lr <= 0:
             raise ValueError(f"lr must be above 0, got {self.lr}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+        if (self.schedule == "step") != bool(self.milestones):
+            raise ValueError(
+                f"milestones belong to the schedule 'step' and it to them, got {self.schedule!r}, {self.milestones}"
+            )
+        if list(self.milestones) != sorted(set(self.milestones)) or any(m >= self.steps for m in self.milestones):
+            raise ValueError(
+                f"milestones must rise and lie before the last of {self.steps} steps, got {self.milestones}"
+            )
 
     @property
     def view(self) -> View:
@@ -71,15 +85,21 @@ class TrainSettings:
     save_every: int = 500
     validate_every: int = 1000
     validate_samples: int = 32
-    keep: int = 2  # checkpoints
+    validate_pictures: int = 4  # of these samples are written as pictures
+    keep: int = 2  # checkpoints; the best weights by the stage's score are kept besides
+    tensorboard: bool = True
+    parallel: str = "ddp"  # how several processes share a network: "ddp", or "fsdp" for large ones
+    shard_units: tuple[str, ...] = ()  # fsdp: modules that are gathered one at a time, by regular expression
     max_minutes: float | None = None  # of this call; then save and stop
     init: str | None = None  # weights that the networks start from, instead of random ones
-    export: str | None = None  # the averaged weights go here when a stage ends
+    export: str | None = None  # the file that train.py --publish writes the weights to
 
     def __post_init__(self) -> None:
         for name in ("log_every", "save_every", "validate_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name} must be at least 1, got {getattr(self, name)}")
+        if self.workers < 0:
+            raise ValueError(f"train.workers must be at least 0, got {self.workers}")
 
 
 def read_settings(config: Config) -> tuple[TrainSettings, dict[str, StageSettings]]:
@@ -102,6 +122,15 @@ def read_settings(config: Config) -> tuple[TrainSettings, dict[str, StageSetting
             raise ValueError(f"stage {name} trains {STAGE_PARTS[name]!r}, which the config does not have")
         check_network(STAGE_PARTS[name], config[STAGE_PARTS[name]])
     return run, stages
+
+
+def stage_defaults(prefix: str) -> dict[str, object]:
+    """Return the defaults of a stage's settings by name, `prefix` before each."""
+    return {
+        prefix + f.name: list(f.default) if isinstance(f.default, tuple) else f.default
+        for f in fields(StageSettings)
+        if f.default is not MISSING
+    }
 
 
 def check_network(part: str, section: Mapping[str, object]) -> None:

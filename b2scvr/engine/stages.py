@@ -17,6 +17,7 @@ from b2scvr.types import MB_SIZE
 
 RECOVER_INPUTS = ("window", "candidates", "candidate_valid", "mask", "motion", "distance", "evidence")
 MAX_PSNR_DB = 100.0
+MARK = 0.5  # opacity of marked pixels in pictures
 WRONG = 0.5  # probability from which a pixel or macroblock counts as found
 
 
@@ -31,6 +32,10 @@ class Stage(Protocol):
 
     def judge(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return scalars that are averaged over the validation samples; a batch holds one."""
+        ...
+
+    def show(self, network: nn.Module, batch: Batch) -> list[Tensor]:
+        """Return pictures [1, 3, H, W] in [0, 1] of a batch of one, to be looked at side by side."""
         ...
 
 
@@ -59,6 +64,14 @@ class DetectStage:
             "macroblock_iou": _iou(output.macroblock_probability >= WRONG, truth),
         }
 
+    def show(self, network: nn.Module, batch: Batch) -> list[Tensor]:
+        """Return the picture as decoded, with the visible damage found in red, and with the true one."""
+        decoded = batch["candidates"][:, 0]
+        height, width = batch["visible"].shape[-2:]
+        logits = network(**self._inputs(batch)).mask_logits.float()
+        found = mask_at_pixels(logits, (height, width)).sigmoid()
+        return [decoded, _reddened(decoded, found), _reddened(decoded, batch["visible"])]
+
     def _inputs(self, batch: Batch) -> dict[str, object]:
         flags = {name: batch[name] > 0 for name in ("concealed", "slice_start", "broken")}
         fill = batch["candidates"][:, -1]
@@ -86,8 +99,18 @@ class RecoverStage:
         pictures = {"decoded": decoded, "fill": filled, "restored": output.restored.float().clamp(0, 1)}
         return {f"psnr_{name}": _psnr(picture, batch["target"]) for name, picture in pictures.items()}
 
+    def show(self, network: nn.Module, batch: Batch) -> list[Tensor]:
+        """Return the picture as decoded, as restored, and the true one."""
+        output = network(current=BEFORE, **{name: batch[name] for name in RECOVER_INPUTS})
+        return [batch["candidates"][:, 0], output.restored, batch["target"]]
+
 
 STAGES: dict[str, type[DetectStage] | type[RecoverStage]] = {"detect": DetectStage, "recover": RecoverStage}
+
+
+def _reddened(picture: Tensor, mask: Tensor) -> Tensor:
+    red = torch.tensor([1.0, 0.0, 0.0], device=picture.device)[:, None, None]
+    return picture + (red - picture) * mask * MARK
 
 
 def _psnr(picture: Tensor, target: Tensor) -> Tensor:

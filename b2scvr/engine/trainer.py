@@ -7,33 +7,53 @@ function of the step, and weights, averages and the optimiser's moments are in t
 
 from __future__ import annotations
 
+import json
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from b2scvr.checkpoints.load import save_weights
-from b2scvr.data.dataset import Batch, PairDataset, StepSampler, make_loader
+from b2scvr.data.dataset import Batch, PairDataset
 from b2scvr.engine.checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
-from b2scvr.engine.optim import AveragedWeights, make_optimizer, schedule, set_learning_rate
+from b2scvr.engine.identity import differences
+from b2scvr.engine.loader_meter import LoaderMeter, LoaderReport
+from b2scvr.engine.optim import AveragedWeights, freeze, make_optimizer, schedule, set_learning_rate
 from b2scvr.engine.runtime import Runtime
-from b2scvr.engine.settings import StageSettings, TrainSettings
+from b2scvr.engine.settings import StageSettings, TrainSettings, stage_defaults
+from b2scvr.engine.sharding import load_network_state, load_optimizer_state, network_state, optimizer_state
 from b2scvr.engine.stages import Stage
-from b2scvr.engine.training_log import Table, time_left
+from b2scvr.engine.training_log import TrainingLog, time_left
+from b2scvr.engine.validation import pictures, validate
 
 MAX_SKIPPED = 20  # steps in a row without a finite gradient before training gives up
 logger = logging.getLogger(__name__)
+
+
+class BatchSource(Protocol):
+    """Where training takes its batches from: `data.dataset.PairDataset`, or anything that is addressed by step like it."""
+
+    def batches(
+        self, size: int, start: int, stop: int, rank: int = 0, world: int = 1, workers: int = 0, pin: bool = False
+    ) -> Iterator[Batch]:
+        """Yield this process's share of the batches `start` to `stop` - 1, of `size` samples for all processes together.
+
+        Each has the entry MAKING_SECONDS besides.
+        """
+        ...
 
 
 @dataclass
 class Trainer:
     """Trains `network` on one stage and keeps its state in `folder`.
 
-    fingerprint: text that says what is trained and how; a checkpoint with another one is refused. part: the network's name
+    fingerprint: JSON that says what is trained and how; a checkpoint with another one is refused. part: the network's name
     in files of weights. tag: beginning of log lines.
     """
 
@@ -53,57 +73,67 @@ class Trainer:
             raise ValueError(
                 f"a batch of {s.batch} does not divide into {s.accumulate} micro-batches of {self.runtime.world} processes"
             )
-        self.optimizer = make_optimizer(
-            self.network.to(self.runtime.device), s.lr, s.weight_decay, s.lr_scale, s.frozen
-        )
+        freeze(self.network, s.frozen)
+        self.network.to(self.runtime.device)
         self.average = AveragedWeights(self.network, s.ema)
-        self.model = self.runtime.prepare(
-            self.network
-        )  # the same weights, in DDP's wrapper where there are several processes
+        self.runtime.spread(self.average.network)
+        self.model = self.runtime.prepare(self.network)  # the same weights, wrapped where there are several processes
+        self.optimizer = make_optimizer(self.network, s.lr, s.weight_decay, s.lr_scale)
         self.step, self.minutes, self.best, self.skipped = 0, 0.0, -np.inf, 0
-        self.saved_step = -1
-        self.table = Table(self.folder / "log.csv")
-        self.validation_table = Table(self.folder / "validation.csv")
+        self.saved_step, self.warned = -1, False
+        self.log = TrainingLog(self.folder, self.run.tensorboard)
 
-    def resume(self, path: Path) -> None:
-        """Continue from the checkpoint at `path`. ValueError when it is of another network or other settings."""
-        state = load_checkpoint(path, self.runtime.device)
-        if state.get("fingerprint") != self.fingerprint:
+    def resume(self, path: Path | None) -> None:
+        """Continue from the checkpoint at `path`, or begin anew where there is none.
+
+        ValueError when it is of another network or other settings, or not the same in all processes.
+        """
+        state = None if path is None else load_checkpoint(path, self.runtime.device)
+        if not self.runtime.agrees(0.0 if state is None else float(state["step"])):  # type: ignore[arg-type]
             raise ValueError(
-                f"{path} belongs to another config:\n it has {state.get('fingerprint')}\n now {self.fingerprint}"
+                f"{self.folder}: the processes see different checkpoints; all machines must share this folder"
             )
-        self.network.load_state_dict(state["network"])  # type: ignore[arg-type]
-        self.average.network.load_state_dict(state["average"])  # type: ignore[arg-type]
-        self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
+        if state is not None:
+            self._restore(state, f"{path}")
+        if self.runtime.is_main:
+            self.log.forget_after(self.step)
+
+    def _restore(self, state: dict[str, object], name: str) -> None:
+        found, wanted = (json.loads(str(text)) for text in (state.get("fingerprint"), self.fingerprint))
+        if other := differences(found, wanted, stage_defaults("stage.")):
+            raise ValueError(f"{name} belongs to another config: {'; '.join(other)}")
+        load_network_state(self.network, state["network"])  # type: ignore[arg-type]
+        load_network_state(self.average.network, state["average"])  # type: ignore[arg-type]
+        load_optimizer_state(self.network, self.optimizer, state["optimizer"])  # type: ignore[arg-type]
         self.step, self.skipped = int(state["step"]), int(state["skipped"])  # type: ignore[call-overload]
         self.minutes, self.best = float(state["minutes"]), float(state["best"])  # type: ignore[arg-type]
         self.saved_step = self.step
-        if self.runtime.is_main:
-            self.table.forget_after(self.step)
-            self.validation_table.forget_after(self.step)
 
-    def fit(self, data: PairDataset, validation: PairDataset | None = None, deadline: float | None = None) -> bool:
+    def fit(self, data: BatchSource, validation: PairDataset | None = None, deadline: float | None = None) -> bool:
         """Train until the last step or until `deadline` (time.monotonic seconds); save, and say whether it is finished."""
         s = self.settings
-        sampler = StepSampler(
-            data,
+        batches = data.batches(
             s.batch // s.accumulate,
             self.step * s.accumulate,
             s.steps * s.accumulate,
             self.runtime.rank,
             self.runtime.world,
+            self.run.workers,
+            pin=self.runtime.device.type == "cuda",
         )
-        batches = iter(make_loader(sampler, self.run.workers, pin=self.runtime.device.type == "cuda"))
         started, before, first = time.monotonic(), self.minutes, self.step
+        meter = LoaderMeter(self.run.workers)
         sums: dict[str, Tensor] = {}
         logged = self.step
         while self.step < s.steps:
-            terms, lr = self._train_step([next(batches) for _ in range(s.accumulate)])
+            taken = meter.take(batches, s.accumulate)
+            terms, lr = meter.computed(lambda taken=taken: self._train_step(taken))
             sums = {name: sums.get(name, 0) + value for name, value in terms.items()}
             self.minutes = before + (time.monotonic() - started) / 60
             if self.step % self.run.log_every == 0 or self.step == s.steps:
                 pace = (time.monotonic() - started) / (self.step - first)
-                self._log({name: value / (self.step - logged) for name, value in sums.items()}, lr, pace)
+                means = {name: value / (self.step - logged) for name, value in sums.items()}
+                self._log(means, lr, pace, meter.report())
                 sums, logged = {}, self.step
             if validation is not None and (self.step % self.run.validate_every == 0 or self.step == s.steps):
                 self._validate(validation)
@@ -112,24 +142,30 @@ class Trainer:
             if deadline is not None and self.runtime.any(time.monotonic() >= deadline):
                 break
         self.save()
+        self.log.close()
         return self.step >= s.steps
 
     def save(self) -> None:
         """Write a checkpoint of this step, unless there is one."""
-        if self.saved_step != self.step and self.runtime.is_main:
+        if self.saved_step != self.step:
             state = {
                 "step": self.step,
                 "skipped": self.skipped,
                 "minutes": self.minutes,
                 "best": self.best,
                 "fingerprint": self.fingerprint,
-                "network": self.network.state_dict(),
-                "average": self.average.network.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                "network": network_state(self.network),
+                "average": self.averaged_state(),
+                "optimizer": optimizer_state(self.network, self.optimizer),
             }
-            save_checkpoint(self.folder, self.step, state, self.run.keep)
+            if self.runtime.is_main:
+                save_checkpoint(self.folder, self.step, state, self.run.keep)
         self.saved_step = self.step
         self.runtime.wait()
+
+    def averaged_state(self) -> dict[str, object]:
+        """Return the averaged weights. All processes must call it; in the first one they are whole."""
+        return network_state(self.average.network)
 
     def last_checkpoint(self) -> Path:
         """Return the path of the checkpoint of this step."""
@@ -140,7 +176,7 @@ class Trainer:
         s = self.settings
         self.network.train()
         self._seed()
-        lr = s.lr * schedule(self.step, s.steps, s.warmup, s.final_lr)
+        lr = s.lr * schedule(self.step, s.steps, s.warmup, s.final_lr, s.milestones, s.lr_factor)
         set_learning_rate(self.optimizer, lr)
         self.optimizer.zero_grad(set_to_none=True)
         total: dict[str, Tensor] = {}
@@ -160,7 +196,7 @@ class Trainer:
     def _update(self) -> None:
         """Clip, step and average; a step whose gradient is not finite changes nothing."""
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(trained, self.settings.clip_norm)
+        norm = self.runtime.clip(trained, self.settings.clip_norm)
         if torch.isfinite(norm):
             self.optimizer.step()
             self.average.update(self.network, self.step)
@@ -177,45 +213,45 @@ class Trainer:
         words = np.random.SeedSequence([self.run.seed, self.step, self.runtime.rank]).generate_state(2, np.uint32)
         torch.manual_seed(int(words[0]) << 32 | int(words[1]))
 
-    def _log(self, terms: dict[str, Tensor], lr: float, pace: float) -> None:
-        """pace: seconds a step."""
+    def _log(self, terms: dict[str, Tensor], lr: float, pace: float, loader: LoaderReport) -> None:
+        """pace: seconds a step, on average since this call began."""
         means = self.runtime.mean(terms)
         if not self.runtime.is_main:
             return
-        rate = self.settings.batch / pace
-        self.table.add({"step": self.step, "minutes": self.minutes, "lr": lr, "samples_per_second": rate, **means})
+        s, rate = self.settings, self.settings.batch / pace
+        speed = {"samples_per_second": rate, "loader_samples_per_second": loader.made, "waiting": loader.waiting}
+        self.log.add("train", self.step, {"minutes": self.minutes, "lr": lr, **speed, **means})
         parts = " ".join(f"{name} {value:.4f}" for name, value in means.items())
-        left = time_left(pace * (self.settings.steps - self.step))
+        left = time_left(pace * (s.steps - self.step))
         logger.info(
-            "%s %d/%d  %s  lr %.2e  %.1f samples/s  left %s",
+            "%s %d/%d  %s  lr %.2e  %.1f samples/s  left %s  (%s)",
             self.tag,
             self.step,
-            self.settings.steps,
+            s.steps,
             parts,
             lr,
             rate,
             left,
+            loader,
         )
+        if loader.is_bottleneck and not self.warned:
+            self.warned = True
+            logger.warning("%s: %s", self.tag, loader.advice())
 
-    @torch.no_grad()
     def _validate(self, data: PairDataset) -> None:
-        """Judge the averaged weights on up to `validate_samples` samples, the same ones each time, shared by the processes."""
-        count, world = min(self.run.validate_samples, len(data)), self.runtime.world
-        each = -(-count // world)
-        sums: dict[str, Tensor] = {}
-        for turn in range(each):
-            number = (turn * world + self.runtime.rank) % count
-            batch = data.batch_of_one(number * len(data) // count)
-            moved = {name: value.to(self.runtime.device) for name, value in batch.items()}
-            with self.runtime.autocast():
-                judged = self.stage.judge(self.average.network, moved)
-            sums = {name: sums.get(name, 0) + value for name, value in judged.items()}
-        means = self.runtime.mean({name: value / each for name, value in sums.items()})
+        """Judge the averaged weights, keep them if they are the best so far, and show some pictures."""
+        network = self.average.network
+        means = validate(self.stage, network, data, self.run.validate_samples, self.runtime)
         score = means[self.stage.score]
         improved, self.best = score > self.best, max(score, self.best)
+        state = self.averaged_state() if improved else {}
+        shown = list(pictures(self.stage, network, data, self.run.validate_pictures, self.runtime))
         if not self.runtime.is_main:
             return
-        self.validation_table.add({"step": self.step, **means})
+        self.log.add("validation", self.step, means)
+        for number, picture in enumerate(shown):
+            self.log.add_picture(self.step, number, picture)
         logger.info("%s %d validation  %s", self.tag, self.step, " ".join(f"{k} {v:.4f}" for k, v in means.items()))
         if improved:
-            save_weights(self.folder / "best.safetensors", {self.part: self.average.network.state_dict()})
+            notes = {f"{self.part}_steps": str(self.step), f"{self.part}_{self.stage.score}": f"{score:.4f}"}
+            save_weights(self.folder / "best.safetensors", {self.part: state}, notes)

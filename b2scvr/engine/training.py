@@ -49,7 +49,7 @@ def train(
     if publish and not run.export:
         raise ValueError("--publish needs train.export in the config: the file to write the weights to")
     chosen = _choose(stages, stage, resume)
-    runtime = Runtime(run.precision, device)
+    runtime = Runtime(run.precision, device, run.parallel, run.shard_units)
     if not torch.cuda.is_available() or device == "cpu":
         torch.set_num_threads(max(1, torch.get_num_threads() - run.workers))
     trainers = {name: _make_trainer(config, name, settings, run, runtime) for name, settings in chosen.items()}
@@ -64,26 +64,31 @@ def train(
     deadline = None if run.max_minutes is None else time.monotonic() + 60 * run.max_minutes
     for name, trainer in trainers.items():
         finished = trainer.step >= trainer.settings.steps or trainer.fit(*sets[name], deadline)
-        if runtime.is_main:
-            export(trainer, Path(run.work_dir) / WEIGHTS)
+        export(trainer, Path(run.work_dir) / WEIGHTS)
         if not finished:
             logger.info("%s: out of time after step %d; --resume auto goes on", name, trainer.step)
             return False
-    if publish and runtime.is_main:
+    if publish:
         for trainer in trainers.values():
             export(trainer, Path(str(run.export)))
     return True
 
 
 def export(trainer: Trainer, path: Path) -> None:
-    """Write the averaged weights of a stage into the file of weights at `path`; the other networks in it stay."""
+    """Write the averaged weights of a stage into the file of weights at `path`; the other networks in it stay.
+
+    All processes must call it; the first one writes.
+    """
+    state = trainer.averaged_state()
+    if not trainer.runtime.is_main:
+        return
     notes = {
         f"{trainer.part}_steps": str(trainer.step),
         f"{trainer.part}_seed": str(trainer.run.seed),
         f"{trainer.part}_minutes": f"{trainer.minutes:.1f}",
         f"{trainer.part}_commit": commit() or "unknown",
     }
-    save_weights(path, {trainer.part: trainer.average.network.state_dict()}, notes)
+    save_weights(path, {trainer.part: state}, notes)
     logger.info("%s: averaged weights of step %d written to %s", trainer.tag, trainer.step, path)
 
 
@@ -141,8 +146,7 @@ def _make_data(run: TrainSettings, settings: StageSettings) -> tuple[PairDataset
 def _resume(trainer: Trainer, resume: str | None) -> None:
     found = list_checkpoints(trainer.folder)
     if resume == "auto":
-        if found:
-            trainer.resume(found[-1])
+        trainer.resume(found[-1] if found else None)
     elif resume is not None:
         trainer.resume(Path(resume))
     elif found:

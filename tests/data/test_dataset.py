@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from b2scvr.data.cache import SampleEntry, write_json
-from b2scvr.data.dataset import Draw, PairDataset, StepSampler, View, make_loader, whole
+from b2scvr.data.dataset import MAKING_SECONDS, Draw, PairDataset, StepSampler, View, make_loader, whole
 from b2scvr.data.sample import SAMPLE_VERSION, save_sample
 from b2scvr.types import InputError
 
@@ -27,7 +27,9 @@ def cache(tmp_path, make_random_sample):
 
 
 def batches(dataset, start, stop, workers=0, **options):
-    return list(make_loader(StepSampler(dataset, 2, start, stop, **options), workers))
+    made = list(make_loader(StepSampler(dataset, 2, start, stop, **options), workers))
+    assert all(batch.pop(MAKING_SECONDS) > 0 for batch in made)
+    return made
 
 
 def same(a, b):

@@ -42,6 +42,9 @@ class ToyStage:
     def judge(self, network, batch):
         return {"negative_error": -(network(batch["candidates"][:, 0]) - batch["target"]).square().mean()}
 
+    def show(self, network, batch):
+        return [network(batch["candidates"][:, 0]), batch["target"]]
+
 
 def small_sample(seed, height=96, width=96):
     rng = np.random.default_rng(seed)

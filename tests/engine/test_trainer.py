@@ -21,7 +21,7 @@ RUN = TrainSettings(workers=0, log_every=1, save_every=3, validate_every=3, vali
 def make_trainer(tmp_path, toy_network, toy_stage):
     initial = {name: value.clone() for name, value in toy_network.state_dict().items()}
 
-    def make(name, kill_at=None, settings=SETTINGS, run=RUN, fingerprint="toy"):
+    def make(name, kill_at=None, settings=SETTINGS, run=RUN, fingerprint='{"network": "toy"}'):
         network = type(toy_network)()
         network.load_state_dict(initial)
         return Trainer(
@@ -94,8 +94,8 @@ def test_micro_batches_of_equal_size_give_the_gradient_of_the_whole(make_trainer
 
 def test_a_checkpoint_of_another_config_is_refused(make_trainer, data):
     make_trainer("run").fit(data)
-    other = make_trainer("run", fingerprint="another")
-    with pytest.raises(ValueError, match="belongs to another config"):
+    other = make_trainer("run", fingerprint='{"network": "another"}')
+    with pytest.raises(ValueError, match="belongs to another config: network was 'toy' and is now 'another'"):
         other.resume(list_checkpoints(other.folder)[-1])
 
 

@@ -61,7 +61,7 @@ def test_weights_outside_the_work_folder_change_only_when_asked_to(make_config, 
     assert shipped.read_bytes() == before
     assert train(config, stage="detect", resume="auto", device="cpu", publish=True)
     assert {key.partition(".")[0] for key in read_weights(shipped)} == {"dac", "cfc"}
-    with pytest.raises(ValueError, match="--publish needs train.export"):
+    with pytest.raises(ValueError, match=r"--publish needs train\.export"):
         train(make_config("other", "train.export=None"), device="cpu", publish=True)
 
 

@@ -1,0 +1,76 @@
+"""A network spread over processes: each keeps a share of every weight, gradient and moment (FSDP2, `fully_shard`).
+
+Zhao et al., PyTorch FSDP, VLDB 2023. States are gathered whole, so a checkpoint fits any number of processes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+
+_GATHER = StateDictOptions(full_state_dict=True, cpu_offload=True)
+_SCATTER = StateDictOptions(full_state_dict=True)
+
+
+def shard(network: nn.Module, mesh: DeviceMesh, units: Sequence[str] = ()) -> None:
+    """Spread `network` over the processes of `mesh`, in place.
+
+    units: regular expressions for whole names of modules that are gathered one at a time, when their `forward` is called;
+    the rest is gathered for the whole of the network's forward and backward pass. A module whose parameters are used
+    without calling it cannot be a unit. ValueError for an expression that matches no module.
+    """
+    modules = dict(network.named_modules())
+    for pattern in units:
+        found = [module for name, module in modules.items() if name and re.fullmatch(pattern, name)]
+        if not found:
+            raise ValueError(
+                f"train.shard_units: no module is called {pattern!r}; some are {', '.join([*modules][1:6])}"
+            )
+        for module in reversed(found):  # inner ones first
+            fully_shard(module, mesh=mesh)
+    fully_shard(network, mesh=mesh)
+
+
+def is_sharded(network: nn.Module) -> bool:
+    """Whether `network` is spread over processes."""
+    return isinstance(network, FSDPModule)
+
+
+def network_state(network: nn.Module) -> dict[str, object]:
+    """Return the whole state of `network`; of a spread one in the first process only. All processes must call it."""
+    return get_model_state_dict(network, options=_GATHER) if is_sharded(network) else network.state_dict()
+
+
+def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, object]:
+    """Return the whole state of the optimiser of `network`, as `network_state` does."""
+    if is_sharded(network):
+        return dict(get_optimizer_state_dict(network, optimizer, options=_GATHER))
+    return optimizer.state_dict()
+
+
+def load_network_state(network: nn.Module, state: Mapping[str, object]) -> None:
+    """Give `network` a state of `network_state`; all processes have it."""
+    if is_sharded(network):
+        set_model_state_dict(network, dict(state), options=_SCATTER)
+    else:
+        network.load_state_dict(state)
+
+
+def load_optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, object]) -> None:
+    """Give the optimiser of `network` a state of `optimizer_state`; all processes have it."""
+    if is_sharded(network):
+        set_optimizer_state_dict(network, optimizer, dict(state), options=_SCATTER)
+    else:
+        optimizer.load_state_dict(dict(state))
