@@ -22,7 +22,8 @@ from b2scvr.types import ParsedClip
 INPAINT_RADIUS = 3  # pixels: of OpenCV's own examples
 CELL = 8  # pixels on a side of the cells in which flow is carried into masks
 TRACE_THRESHOLD = 0.5  # a macroblock's damage trace from which it counts as marked
-CONCEALMENTS = ("guess_mvs", "deblock", "favor_inter", "0")  # libavcodec's `ec`; its default is guess_mvs+deblock
+# libavcodec's `ec`, whose default is guess_mvs+deblock; 0 leaves what could not be decoded as it is.
+CONCEALMENTS = ("guess_mvs", "deblock", "favor_inter", "guess_mvs+deblock+favor_inter", "0")
 
 Fill = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

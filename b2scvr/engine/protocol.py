@@ -15,7 +15,7 @@ DILATION_STEPS = 4  # of given masks, each with a 3x3 cross, as the published te
 class Protocol:
     """How the damaged twins are made, recovered and judged."""
 
-    branch: str = "144096"  # kind of damage: a branch of BSCV or a model's specification (bitstream.damage.spec)
+    branch: str = "144096"  # kind of damage: a branch of BSCV or models' specifications, see engine.twins.damage_of
     crf: float = 23
     gop: int = 16
     mode: str = "splice"

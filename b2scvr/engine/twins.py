@@ -13,19 +13,20 @@ import numpy as np
 import torch
 
 from b2scvr.bitstream.assembly import CodedClip, blank_clip
-from b2scvr.bitstream.damage import damage_all, parse_models
+from b2scvr.bitstream.damage import BRANCHES, DamageModel, damage_all, parse_models
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.reader import decode, read, read_coded
 from b2scvr.bitstream.video import list_videos, load_frames
 from b2scvr.data.bscv import layout
 from b2scvr.data.bscv.align_units import align_clips
 from b2scvr.data.bscv.load import BscvBranch, BscvClip
-from b2scvr.data.workers import run_jobs
+from b2scvr.data.workers import WorkerLostError, run_jobs
 from b2scvr.engine.protocol import DILATION_STEPS, Protocol
 from b2scvr.metrics.masks import damaged_pictures, mask_truth
 from b2scvr.metrics.resize import resize_masks, resize_pictures
 from b2scvr.types import InputError, SpliceError
 
+CHAIN = " + "  # between damage models that are applied one after the other
 _BRANCH_FOLDERS = (layout.STREAMS, *layout.PICTURE_FOLDERS)
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
@@ -75,12 +76,39 @@ def name_of(source: Source) -> str:
 def list_sources(folder: Path, branch: str) -> list[Source]:
     """Return the clips of `branch` where `folder` is a data set in BSCV's layout, or a branch of one; else its videos.
 
-    Raises InputError when the folder is missing or holds neither.
+    Raises InputError when the folder is missing, holds neither, or is a data set without that branch; ValueError when
+    footage cannot be damaged so (`damage_of`).
     """
-    for place in (folder / branch, folder):
-        if any((place / name).exists() or (place / f"{name}.zip").exists() for name in _BRANCH_FOLDERS):
-            return [DatasetClip(place, clip) for clip in BscvBranch(place).ids]
+    if _is_branch(folder / branch):
+        return _clips(folder / branch)
+    if _is_branch(folder):
+        if folder.resolve().name in BRANCHES and folder.resolve().name != branch:
+            raise InputError(f"{folder}: is the branch {folder.resolve().name}, not {branch}: name it by --branch")
+        return _clips(folder)
+    branches = sorted(place.name for place in folder.glob("*/") if _is_branch(place))
+    if branches:
+        raise InputError(
+            f"{folder}: a data set with the branches {', '.join(branches)}, not {branch}; to damage its clean streams "
+            f"anew give {layout.TRUTH_BRANCH}/{layout.TRUTH_STREAMS} in it"
+        )
+    damage_of(Protocol(branch=branch), seed=0)
     return list(list_videos(folder))
+
+
+def damage_of(protocol: Protocol, seed: int) -> list[DamageModel]:
+    """Return the damage models of a protocol, in the order in which they are applied: several are joined by " + ".
+
+    Raises ValueError for one that is unknown or makes no sense (`bitstream.damage.parse_models`).
+    """
+    return parse_models(protocol.branch.split(CHAIN), seed, {"gop": protocol.gop})
+
+
+def _is_branch(folder: Path) -> bool:
+    return any((folder / name).exists() or (folder / f"{name}.zip").exists() for name in _BRANCH_FOLDERS)
+
+
+def _clips(folder: Path) -> list[Source]:
+    return [DatasetClip(folder, clip) for clip in BscvBranch(folder).ids]
 
 
 def make_twin(source: Source, seed: int, protocol: Protocol) -> Twin:
@@ -94,14 +122,14 @@ def _damaged(clip: Path, seed: int, protocol: Protocol) -> Twin:
     stream = encode_h264(
         load_frames(clip, stop=protocol.max_pictures), crf=protocol.crf, gop=protocol.gop, crop_odd=True
     )
-    broken, _ = damage_all(stream, parse_models([protocol.branch], seed, {"gop": protocol.gop}))
+    broken, _ = damage_all(stream, damage_of(protocol, seed))
     truth, coded = decode(stream), decode(broken)
     clean = truth.clip.frames
     notes: tuple[str, ...] = ()
     if not np.array_equal(coded.clip.decode_index, truth.clip.decode_index):
         places = align_clips(coded, truth)
         if places is None:
-            raise InputError(f"{clip.name}, seed {seed}: which pictures of the clean stream are left cannot be told")
+            raise InputError("which pictures of the clean stream are left cannot be told")
         clean = clean[places]
         notes = (f"{len(truth.clip) - len(coded.clip)} access units are gone: the others are judged",)
     return Twin(clip.stem, seed, clean, coded, mask_truth(coded.clip.frames, clean), notes)
@@ -116,7 +144,7 @@ def _from_dataset(source: DatasetClip, protocol: Protocol) -> Twin:
     stream = clip.files.damaged_stream
     if stream is None:
         raise InputError(
-            f"{clip.id}: the protocol {protocol.name} is blind and needs the damaged stream "
+            f"the protocol {protocol.name} is blind and needs the damaged stream "
             f"({layout.STREAMS}/{clip.id}{layout.DAMAGED_SUFFIX}.h264), which is not there; with pictures and masks "
             "alone take bscv-240p or bscv-native"
         )
@@ -124,7 +152,7 @@ def _from_dataset(source: DatasetClip, protocol: Protocol) -> Twin:
     # The clean stream's own pictures: published ones are JPEG, beside which every picture would count as damaged.
     clean = clip.clean if clean_stream is None else read(clean_stream).frames
     if coded.clip.frames.shape != clean.shape:
-        raise InputError(f"{clip.id}: {len(coded.clip)} damaged pictures do not belong to {len(clean)} clean ones")
+        raise InputError(f"{len(coded.clip)} damaged pictures do not belong to {len(clean)} clean ones")
     masks = clip.masks if clip.masks.shape == clean.shape[:3] else mask_truth(coded.clip.frames, clean)
     return Twin(clip.id, 0, clean, coded, masks, clip.repairs)
 
@@ -155,7 +183,7 @@ def run_twins(
 ) -> Iterator[list[Any] | str]:
     """Yield what `judge` finds of each twin, as it comes: in this process, or in as many as there are workers.
 
-    For a twin that raises InputError, or SpliceError, a sentence is yielded.
+    For a twin that raises InputError or SpliceError, or in whose process the interpreter died, a sentence is yielded.
     """
     if workers == 1:
         for source, seed in twins:
@@ -163,15 +191,18 @@ def run_twins(
         return
     threads = max(1, torch.get_num_threads() // workers)
     jobs = ((judge, source, seed, configs, protocol, build) for source, seed in twins)
-    for _, future in run_jobs(_attempt, jobs, workers, start=partial(_start, threads)):
-        yield future.result()
+    for job, future in run_jobs(_attempt, jobs, workers, start=partial(_start, threads)):
+        try:
+            yield future.result()
+        except WorkerLostError as error:
+            yield f"{name_of(job[1])}, seed {job[2]}: {error}"
 
 
 def _attempt(judge: Callable[..., list[Any]], source: Source, seed: int, *arguments: Any) -> list[Any] | str:
     try:
         return judge(source, seed, *arguments)
     except InputError as error:
-        return str(error)
+        return f"{name_of(source)}, seed {seed}: {error}"
     except SpliceError as error:
         return f"{name_of(source)}, seed {seed}: can't be spliced ({error}); use --mode auto"
 

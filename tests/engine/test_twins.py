@@ -1,12 +1,14 @@
 """Twins: from footage with any damage, from a data set with masks given or blind, and in words when it can't be done."""
 
 import shutil
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from b2scvr.bitstream.damage import BRANCHES
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.reader import read
 from b2scvr.data.bscv import layout
@@ -14,10 +16,12 @@ from b2scvr.data.bscv.build import build_clip
 from b2scvr.data.bscv.load import BscvBranch
 from b2scvr.data.bscv.settings import BuildSettings
 from b2scvr.data.bscv.sources import list_sources as list_footage
+from b2scvr.data.workers import WorkerLostError
+from b2scvr.engine import twins
 from b2scvr.engine.evaluate import CONCEALMENT, evaluate, evaluate_twin
-from b2scvr.engine.judging import BLIND, FIRST_MASK, TRUE_MASKS
+from b2scvr.engine.judging import BLIND, FIRST_MASK, TRUE_MASKS, Judge
 from b2scvr.engine.protocol import Protocol, named_protocol
-from b2scvr.engine.twins import DatasetClip, list_sources, make_twin
+from b2scvr.engine.twins import DatasetClip, damage_of, list_sources, make_twin, run_twins
 from b2scvr.metrics.masks import mask_truth
 from b2scvr.pipeline import Recoverer
 from b2scvr.types import InputError
@@ -53,6 +57,13 @@ def test_sources_are_found_by_layout(dataset, footage, tmp_path):
     assert list_sources(footage, "144096") == [footage / "texture.h264"]
     with pytest.raises(InputError, match="no such folder"):
         list_sources(tmp_path / "absent", "144096")
+    with pytest.raises(InputError, match=r"the branches 144096, not rtp:rate=0.1; .* 144096/GT_h264"):
+        list_sources(dataset, "rtp:rate=0.1")
+    assert list_sources(dataset / "144096/GT_h264", "rtp:rate=0.1") == [dataset / "144096/GT_h264/texture.h264"]
+    with pytest.raises(InputError, match="is the branch 144096, not 124096"):
+        list_sources(dataset / "144096", "124096")
+    with pytest.raises(ValueError, match="unknown model 'rpt'"):
+        list_sources(footage, "rpt:rate=0.1")
 
 
 def test_given_masks_come_from_the_data_set_dilated(dataset):
@@ -87,8 +98,8 @@ def test_at_another_size_pictures_and_masks_are_all_there_is(dataset):
     assert twin.clean.shape == twin.coded.clip.frames.shape == (10, 66, 80, 3) and twin.masks.shape == (10, 66, 80)
     concealment, filled = evaluate_twin(DatasetClip(dataset / "144096", "texture"), 0, [CONFIG], protocol, make)
     assert (concealment.method, concealment.told, filled.told) == (CONCEALMENT, BLIND, TRUE_MASKS)
-    assert (filled.recall, filled.precision < 1) == (1, True), "the true masks, dilated"
-    assert filled.psnr != concealment.psnr and filled.ssim65 != concealment.ssim65
+    assert (filled["recall"], filled["precision"] < 1) == (1, True), "the true masks, dilated"
+    assert filled["psnr"] != concealment["psnr"] and filled["ssim65"] != concealment["ssim65"]
     assert 0 < concealment.damaged < 10
 
 
@@ -136,17 +147,43 @@ def test_pictures_and_masks_alone_serve_given_masks_but_no_blind_protocol(datase
         make_twin(source, 0, named_protocol("bscv-native", max_pictures=3))
 
 
-def test_footage_takes_any_damage_and_keeps_what_arrived(footage):
-    twin = make_twin(footage / "texture.h264", 3, Protocol(branch="rtp:rate=0.3,mtu=300", gop=5, crf=20))
-    assert len(twin.clean) == len(twin.coded.clip) == len(twin.masks) <= 10
-    assert twin.masks.any()
-    short = make_twin(footage / "texture.h264", 0, Protocol(gop=5, crf=20, max_pictures=6))
-    assert len(short.clean) == 6
+@pytest.mark.parametrize(
+    "branch",
+    [
+        *BRANCHES,
+        "bscv:P=2,L=0.2,S=300",
+        "rtp:p=0.2,r=0.4,mtu=300,incomplete=drop",
+        "rtp:rate=0.2,mtu=300,incomplete=join",
+        "ts:rate=0.05",
+        "ber:rate=2e-4,protect=sets+idr",
+        "ge:p=1e-4,r=1e-2",
+        "sectors:rate=0.2,size=512,fill=random",
+        "truncate:fraction=0.7",
+        '{"model": "rtp", "parameters": {"rate": 0.2, "mtu": 300}}',
+        "144096 + rtp:rate=0.1,mtu=300,protect=sets+idr",
+    ],
+)
+def test_footage_takes_any_damage_and_keeps_what_arrived(footage, branch):
+    twin = make_twin(footage / "texture.h264", 3, Protocol(branch=branch, gop=5, crf=20))
+    assert 1 <= len(twin.clean) == len(twin.coded.clip) == len(twin.masks) <= 10
+    assert twin.damaged_slots() or len(twin.clean) < 10
+    result = Judge(twin, Protocol(branch=branch, metrics=())).result(CONCEALMENT, twin.clean, twin.masks, 0.0)
+    assert result.branch == branch and result["psnr_all"] == 100
+
+
+def test_footage_can_be_cut_short(footage):
+    assert len(make_twin(footage / "texture.h264", 0, Protocol(gop=5, crf=20, max_pictures=6)).clean) == 6
+
+
+def test_models_of_a_chain_have_seeds_of_their_own():
+    first, second = damage_of(Protocol(branch="ts:rate=0.1 + ts:rate=0.2"), seed=4)
+    assert (first.channel.rate, second.channel.rate) == (0.1, 0.2) and first.seed == 4 != second.seed
+    cut, _ = damage_of(Protocol(branch="124096 + truncate:fraction=0.5", gop=7), seed=4)
+    assert cut.gop == 7
 
 
 def test_access_units_that_are_gone_are_told(footage, monkeypatch):
     from b2scvr.bitstream.access_units import split_access_units
-    from b2scvr.engine import twins
 
     def without_one(stream, models):
         units, suffix = split_access_units(stream)
@@ -165,8 +202,25 @@ def test_twins_that_can_not_be_judged_are_told_and_the_others_done(footage, tmp_
     skipped = []
     found = evaluate(clips, [0], [], Protocol(gop=5, crf=20, metrics=()), make, skipped=skipped)
     assert [result.clip for result in found] == ["texture"]
-    assert len(skipped) == 1 and "broken.mp4" in skipped[0]
+    assert len(skipped) == 1 and skipped[0].startswith("broken, seed 0: ") and "broken.mp4" in skipped[0]
     with pytest.raises(InputError, match=r"broken\.mp4"):
         evaluate(clips, [0], [], Protocol(gop=5, crf=20, metrics=()), make)
     with pytest.raises(InputError, match=r"broken\.mp4"):
         evaluate(clips[1:], [0], [], Protocol(metrics=()), make, skipped=[])
+
+
+def test_a_worker_that_dies_costs_its_own_twin_only(footage, monkeypatch):
+    clip, protocol = footage / "texture.h264", Protocol(gop=5, crf=20, metrics=())
+
+    def lose_the_second(function, jobs, workers, start):
+        for number, job in enumerate(jobs):
+            future = Future()
+            if number == 1:
+                future.set_exception(WorkerLostError("the process that worked on it died"))
+            else:
+                future.set_result(function(*job))
+            yield job, future
+
+    monkeypatch.setattr(twins, "run_jobs", lose_the_second)
+    [kept], told = run_twins(evaluate_twin, [(clip, 0), (clip, 1)], [], protocol, make, workers=2)
+    assert kept.seed == 0 and told == "texture, seed 1: the process that worked on it died"
