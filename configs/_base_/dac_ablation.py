@@ -36,11 +36,11 @@ train = dict(
 )
 stages = dict(
     detect=dict(
-        steps=600,
+        steps=300,
         batch=2,
-        lr=6e-4,
-        warmup=40,
-        ema=0.99,
+        lr=8e-4,
+        warmup=30,
+        ema=0.98,
         recolour=True,
         broken_only=False,
         max_pixels=115_000,
