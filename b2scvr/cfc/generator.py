@@ -189,7 +189,7 @@ class RecoveryGenerator(nn.Module):
         feature, references = features[:, :local], features[:, local:]
         if self.completion is not None:
             content = self._encode(inside).flatten(0, 1)
-            content = self._augmented(content, wrong.flatten(0, 1), given.flatten(0, 1))
+            content = self.augmented(content, wrong.flatten(0, 1), given.flatten(0, 1))
             completed = recomputed(self.completion, feature.flatten(0, 1), content, wanted=self.recompute)
             feature = completed.unflatten(0, feature.shape[:2])
         feature, gate_weights = self._mixed(feature, inside)
@@ -225,7 +225,7 @@ class RecoveryGenerator(nn.Module):
         encoded = recomputed(self.encoder, pictures.flatten(0, 1), wanted=self.recompute)
         return encoded.unflatten(0, pictures.shape[:2])
 
-    def _augmented(self, content: Tensor, pictures: Tensor, mask: Tensor) -> Tensor:
+    def augmented(self, content: Tensor, pictures: Tensor, mask: Tensor) -> Tensor:
         """Return the feature of the corrupted content [B, C, h, w] after HA; pictures: [B, 3, H, W] in [-1, 1], whole."""
         if self.augmentation is None or self.trunk is None:
             return content
@@ -247,11 +247,11 @@ class RecoveryGenerator(nn.Module):
         if self.experts is None:
             return feature, None
         shape = feature.shape[:2]
-        embedding = self._embedding(inside.flatten(0, 1))
+        embedding = self.embedding(inside.flatten(0, 1))
         mixed, weights = recomputed(self.experts, feature.flatten(0, 1), embedding, shape[1], wanted=self.recompute)
         return mixed.unflatten(0, shape), weights.unflatten(0, shape)
 
-    def _embedding(self, content: Tensor) -> Tensor | None:
+    def embedding(self, content: Tensor) -> Tensor | None:
         """Return the image embedding [B, D] of the corrupted content [B, 3, H, W] in [-1, 1], grey outside the mask."""
         if self.embedder is None:
             return None

@@ -5,6 +5,7 @@ Legend: B batch, Q pictures asked for, M other pictures, rows x columns tokens a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -175,8 +176,14 @@ class TemporalFocalTransformer(nn.Module):
         self.blocks = nn.ModuleList(TemporalFocalBlock(dim, window=window, grid=grid, **block) for _ in range(depth))
         self.compose = SoftComposition(channels, dim, grid)
 
-    def forward(self, features: Tensor, others: Tensor | None = None, distance: Tensor | None = None) -> Tensor:
-        """Return `features` updated.
+    def forward(
+        self,
+        features: Tensor,
+        others: Tensor | None = None,
+        distance: Tensor | None = None,
+        wanted: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Return `features` updated, or those of them at the places `wanted`, which the last block asks for alone.
 
         features: [B, Q, C, h, w], asked for; others: [B, M, C, h, w], looked at, M may be 0; distance: [B, M, 1]
         pictures from what is asked for to the others, needed with a time embedding.
@@ -192,6 +199,10 @@ class TemporalFocalTransformer(nn.Module):
             when = torch.cat((distance, distance.abs()), -1) / DISTANCE_UNIT
             context = context + self.time(when)[:, :, None, None]
         for block in self.blocks:
+            if wanted is not None and block is self.blocks[-1]:
+                rest = [place for place in range(asked) if place not in wanted]
+                context = torch.cat((query[:, rest], context), 1)
+                query, features, asked = query[:, list(wanted)], features[:, list(wanted)], len(wanted)
             seen = context if context.shape[1] else None
             query = recomputed(block, query, seen, size, wanted=self.recompute)
         return features + self.compose(query.flatten(0, 1), size).unflatten(0, (batch, asked))
