@@ -36,10 +36,10 @@ train = dict(
 )
 stages = dict(
     detect=dict(
-        steps=300,
+        steps=200,
         batch=2,
-        lr=8e-4,
-        warmup=30,
+        lr=1e-3,
+        warmup=20,
         ema=0.98,
         recolour=True,
         broken_only=False,
