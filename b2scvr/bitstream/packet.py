@@ -1,9 +1,11 @@
-"""Packets for decoders."""
+"""What decoders are given, with zeros behind it."""
 
 from __future__ import annotations
 
 import av
 
+_PADDING = bytes(64)  # AV_INPUT_BUFFER_PADDING_SIZE
+_START_CODES = (b"\0\0\1", b"\0\0\0\1")
 _ANNEXB_TAIL = bytes(1 << 14)  # more than the longest macroblock pair that garbage can make up
 
 
@@ -21,3 +23,8 @@ def padded_packet(data: bytes, number: int | None = None, is_annexb: bool = Fals
     packet.update(content)
     packet.pts = packet.dts = number
     return packet
+
+
+def padded_extradata(extradata: bytes) -> bytes:
+    """Return extradata for a decoder; behind Annex-B parameter sets, which may be cut off, come zeros (B.1)."""
+    return extradata + _PADDING if extradata.startswith(_START_CODES) else extradata
