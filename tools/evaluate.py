@@ -5,13 +5,15 @@
     python tools/evaluate.py FOOTAGE_DIR --peers --branch 144096 rtp:rate=0.01 --mode auto --output table.md
     python tools/evaluate.py BSCV_DIR --protocol bscv-240p --branch 144096 124096
 
-FOOTAGE_DIR holds videos; BSCV_DIR is a data set in BSCV's layout, whose damage is there already. Concealment is always in
-the table; its mask is the damage trace alone. Damaged pictures are those whose decode differs at all from the decode of
-the undamaged stream. With --output table.md the results are also written to table.md, .csv, .json and, as a plot, .png.
+FOOTAGE_DIR holds videos; BSCV_DIR is a data set in BSCV's layout, whose damage is there already; --branch then
+names its branches. Concealment is always in the table; its mask is the damage trace alone. Damaged pictures are those whose
+decode differs at all from the decode of the undamaged stream. With --output table.md the results are also written to
+table.md, .csv, .json and, as a plot, .png.
 
     python tools/evaluate.py FOOTAGE_DIR --stage detect --branch 144096 244096 --configs configs/b2scvr_tiny.py
 
 judges detection alone: in every damaged picture, by IoU, outline and the place from which a broken picture is wrong.
+Filling peers take the masks of the last config, which is also the one that all others are compared with, clip by clip.
 docs/evaluation.md says what each number means. Exit code 0 done; 2 wrong use; 3 clips that cannot be used.
 """
 
@@ -29,10 +31,12 @@ from b2scvr.engine.detection_evaluation import Detector, detection_markdown, eva
 from b2scvr.engine.evaluate import evaluate
 from b2scvr.engine.evaluation_report import as_csv, as_json, gain_series, markdown
 from b2scvr.engine.judging import missing_metrics
+from b2scvr.engine.output import whole_file
 from b2scvr.engine.peers import CONFIGS, PEERS
 from b2scvr.engine.progress import CountProgress
 from b2scvr.engine.protocol import METRICS, PROTOCOLS, Protocol, named_protocol
-from b2scvr.engine.twins import list_sources, name_of
+from b2scvr.engine.twins import DatasetClip, Source, list_sources, name_of
+from b2scvr.metrics.features import DEFAULT as DEFAULT_FEATURES
 from b2scvr.pipeline import ROOT, Recoverer
 from b2scvr.types import InputError, SpliceError
 from b2scvr.write.dot_plot import dot_plot
@@ -51,13 +55,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--branch", nargs="+", default=["144096"],
-        help="damage: BSCV's names (default 144096), or models as tools/damage.py takes them (rtp:rate=0.01)",
+        help="damage: BSCV's names (default 144096), or models as tools/damage.py takes them (rtp:rate=0.01), several in "
+        "a chain as one argument: '144096 + ber:rate=1e-6'",
     )  # fmt: skip
     parser.add_argument("--peers", nargs="*", choices=PEERS, metavar="PEER", help="compare with these, alone with all: "
                         f"{' '.join(PEERS)}")  # fmt: skip
     parser.add_argument("--metrics", nargs="*", choices=METRICS, default=METRICS, metavar="METRIC",
                         help=f"beside PSNR and the masks' ratios (default: {' '.join(METRICS)})")  # fmt: skip
-    parser.add_argument("--i3d", help="I3D's weights, for VFID")
+    parser.add_argument("--i3d", metavar="FILE", help="I3D's weights, for VFID (or those of --features)")
+    parser.add_argument("--features", default=DEFAULT_FEATURES, metavar="MODULE:FACTORY",
+                        help="another network for VFID: called with weights and device, gives a function from a clip, uint8 "
+                        "[T, H, W, 3], to its features")  # fmt: skip
     parser.add_argument("--crf", type=float, default=23)
     parser.add_argument("--gop", type=int, default=16)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -100,11 +108,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
     print(table)
-    if args.output:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.with_suffix(".md").write_text(table + "\n")
-        for suffix, text in files.items():
-            args.output.with_suffix(suffix).write_text(text)
+    for suffix, text in ({".md": table + "\n"} | files).items() if args.output else ():
+        with whole_file(args.output.with_suffix(suffix)) as path:
+            path.write_text(text)
     return 0
 
 
@@ -113,21 +119,23 @@ def _protocol(args: argparse.Namespace) -> Protocol:
     return named_protocol(
         args.protocol, branch=args.branch[0], crf=args.crf, gop=args.gop, checkpoint=args.checkpoint,
         device=args.device, max_pictures=args.max_pictures, metrics=tuple(args.metrics), i3d=args.i3d, peers=peers,
+        features=args.features,
         **({"mode": args.mode} if args.mode else {}),
     )  # fmt: skip
 
 
 def _judge_detection(args: argparse.Namespace, protocol: Protocol) -> tuple[str, dict[str, str]]:
     """Return the tables, and the texts of the files by suffix."""
-    clips = list_sources(args.footage, protocol.branch)
-    with CountProgress("twins") as progress:
-        found = evaluate_detection(
-            clips, args.seeds, args.branch, args.configs, protocol, build_detector, args.workers, progress
-        )
-    names = [name_of(clip) for clip in clips]
+    found = []
+    sources = _sources(args)
+    for branch, clips in sources.items():
+        with CountProgress(f"twins, {branch}") as progress:
+            found += evaluate_detection(
+                clips, args.seeds, [branch], args.configs, protocol, build_detector, args.workers, progress
+            )
     return detection_markdown(found, protocol), {
         ".csv": as_csv(found),
-        ".json": as_json(found, protocol, names, args.seeds),
+        ".json": as_json(found, protocol, _names(sources), args.seeds),
     }
 
 
@@ -136,33 +144,40 @@ def _judge_recovery(args: argparse.Namespace, protocol: Protocol) -> tuple[str, 
     own = {Path(config).stem for config in args.configs}
     configs = [str(ROOT / "configs" / f"{name}.py") for name in CONFIGS if name in protocol.peers and name not in own]
     configs += args.configs
-    tables, rows, skipped, names = [], [], [], {}
-    missing = missing_metrics(protocol)
-    for branch in args.branch:
-        one, failed = replace(protocol, branch=branch), []
-        clips = list_sources(args.footage, branch)
-        names |= dict.fromkeys(map(name_of, clips))
+    tables, rows, skipped = [], [], []
+    sources, missing, leader = _sources(args), missing_metrics(protocol), Path(args.configs[-1]).stem
+    for branch, clips in sources.items():
+        one, failed = replace(protocol, branch=branch, dataset=isinstance(clips[0], DatasetClip)), []
         with CountProgress(f"twins, {branch}") as progress:
             results = evaluate(clips, args.seeds, configs, one, build, args.workers, progress, failed)
-        tables.append(markdown(results, one, {} if len(args.branch) > 1 else missing, failed))
+        tables.append(markdown(results, one, {} if len(sources) > 1 else missing, failed, leader))
         rows += results
         skipped += failed
-    if len(args.branch) > 1:
-        tables.insert(0, markdown(rows, replace(protocol, branch=", ".join(args.branch)), missing, skipped))
+    if len(sources) > 1:
+        tables.insert(0, markdown(rows, replace(one, branch="; ".join(sources)), missing, skipped, leader))
     if args.output:
-        _write_plot(args.output.with_suffix(".png"), rows, protocol, args.branch)
+        _write_plot(args.output.with_suffix(".png"), rows, protocol, list(sources))
     return "\n\n".join(tables), {
         ".csv": as_csv(rows),
-        ".json": as_json(rows, protocol, list(names), args.seeds, missing, skipped),
+        ".json": as_json(rows, protocol, _names(sources), args.seeds, missing, skipped),
     }
+
+
+def _sources(args: argparse.Namespace) -> dict[str, list[Source]]:
+    """Return the clips by kind of damage, before any of them is touched."""
+    return {branch: list_sources(args.footage, branch) for branch in args.branch}
+
+
+def _names(sources: dict[str, list[Source]]) -> list[str]:
+    return list(dict.fromkeys(name_of(clip) for clips in sources.values() for clip in clips))
 
 
 def _write_plot(path: Path, rows: list, protocol: Protocol, branches: list[str]) -> None:
     series = gain_series(rows)
     if any(one.values for one in series):
-        title = f"PSNR over concealment, {', '.join(branches)}, protocol {protocol.name}; hollow: told the masks"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_picture(path, dot_plot(series, title, "dB"))
+        title = f"PSNR over concealment, {'; '.join(branches)}, protocol {protocol.name}; hollow: told the masks"
+        with whole_file(path) as partial:
+            write_picture(partial, dot_plot(series, title, "dB"))
 
 
 if __name__ == "__main__":

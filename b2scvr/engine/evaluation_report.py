@@ -45,9 +45,10 @@ def markdown(
     clips = len({result.clip for result in results})
     seeds = len({result.seed for result in results})
     counted = "all damaged pictures" if protocol.counted == "damaged" else "the pictures that count"
+    made = "" if protocol.dataset else f"{seeds} seeds, CRF {protocol.crf:g}, GOP {protocol.gop}, "
     head = (
-        f"{clips} clips, {seeds} seeds, branch {protocol.branch}, CRF {protocol.crf:g}, GOP {protocol.gop}, "
-        f"mode {protocol.mode}. PSNR (RGB) in dB over {counted}: mean over clips [95 % interval]; masks over all pictures."
+        f"{clips} clips, branch {protocol.branch}, {made}mode {protocol.mode}. PSNR (RGB) in dB over {counted}: "
+        "mean over clips [95 % interval]; masks over all pictures."
     )
     gains = gain_table(results)
     parts = [head] if protocol.name == "ours" else [protocol.described().capitalize() + ".", head]

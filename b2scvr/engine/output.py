@@ -1,4 +1,4 @@
-"""Output folders that are whole or absent."""
+"""Output files and folders that are whole or absent."""
 
 from __future__ import annotations
 
@@ -10,6 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _FOLDER_MODE = 0o777  # less the umask: mkdtemp's own folders are private
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """Give a new name with the suffix of `target`, beside it, to write to; when the block ends well it becomes `target`.
+
+    Else nothing is left of it. A `target` that exists is replaced at that moment and no earlier. Folders above it are made.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ class Protocol:
     features: str = "i3d"  # what makes the features for VFID, see metrics.features.make_features
     i3d: str | None = None  # its weights; None looks for them
     peers: tuple[str, ...] = ()  # engine.peers.PEERS
+    dataset: bool = False  # the damage is there already: seeds, CRF and GOP say nothing
 
     def described(self) -> str:
         """Return the protocol in a sentence, for the head of a table."""

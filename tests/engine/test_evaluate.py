@@ -82,7 +82,8 @@ def test_gains_are_averaged_over_seeds_then_clips():
     text = markdown(base + own, Protocol())
     line = next(line for line in text.splitlines() if line.startswith("| net "))
     assert "+0.50 [-0.50, +1.50]" in line and "-0.50 (b)" in line and "is ahead" not in text
-    assert "2 clips, 2 seeds, branch 144096, CRF 23, GOP 16" in text
+    assert "2 clips, branch 144096, 2 seeds, CRF 23, GOP 16, mode splice" in text
+    assert "2 clips, branch 144096, mode splice" in markdown(base + own, Protocol(dataset=True))
     assert "| a | 10 (2) | 20.50, 0.50 | +1.50, 0.50 |" in text
 
 

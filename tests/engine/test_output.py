@@ -1,6 +1,6 @@
 import pytest
 
-from b2scvr.engine.output import whole_folder
+from b2scvr.engine.output import whole_file, whole_folder
 
 
 def test_the_folder_is_there_only_at_the_end(tmp_path):
@@ -29,3 +29,16 @@ def test_earlier_results_are_replaced_whole(tmp_path):
         (folder / "new").touch()
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["new"]
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path):
+    target = tmp_path / "deep" / "table.md"
+    for text in ("first", "second"):
+        with whole_file(target) as path:
+            path.write_text(text)
+            assert path.suffix == ".md" and (text == "first") == (not target.exists())
+        assert target.read_text() == text
+    with pytest.raises(KeyboardInterrupt), whole_file(target) as path:
+        path.write_text("half")
+        raise KeyboardInterrupt
+    assert target.read_text() == "second" and list(target.parent.iterdir()) == [target]

@@ -27,15 +27,34 @@ def footage(tmp_path, pictures):
     return folder
 
 
-def test_it_prints_and_writes_the_table(tool, footage, tmp_path, capsys):
+def test_it_prints_and_writes_the_tables(tool, footage, tmp_path, capsys):
     config = str(ROOT / "configs" / "vector_fill.py")
     output = tmp_path / "out" / "table.md"
-    assert tool.main([str(footage), "--configs", config, "--seeds", "0", "--gop", "12", "--output", str(output)]) == 0
+    branches = ["144096", "rtp:rate=0.2,mtu=300,protect=sets+idr"]
+    arguments = [
+        "--configs",
+        config,
+        "--seeds",
+        "0",
+        "--gop",
+        "12",
+        "--metrics",
+        "ssim",
+        "--peers",
+        "telea",
+        "--branch",
+    ]
+    assert tool.main([str(footage), *arguments, *branches, "--output", str(output)]) == 0
     shown = capsys.readouterr().out
-    assert "| vector_fill |" in shown and "| concealment |" in shown
+    methods = ["concealment", "vector_fill", "telea, masks of vector_fill", "telea, true masks"]
+    assert all(f"| {method} |" in shown for method in methods) and "vector_fill is ahead by" in shown
+    assert shown.index("; ".join(branches)) < shown.index(f"branch {branches[1]},"), "all damage together comes first"
     assert output.read_text().strip() == shown.strip()
-    assert len(json.loads(output.with_suffix(".json").read_text())["results"]) == 2
-    assert len(output.with_suffix(".csv").read_text().splitlines()) == 3
+    record = json.loads(output.with_suffix(".json").read_text())
+    assert [(r["branch"], r["method"]) for r in record["results"]] == [(b, m) for b in branches for m in methods]
+    assert all(0 < row["ssim_all"]["mean"] < 1 for row in record["summary"].values())
+    assert len(output.with_suffix(".csv").read_text().splitlines()) == 1 + 2 * len(methods)
+    assert sorted(path.name for path in output.parent.iterdir()) == [f"table.{s}" for s in ("csv", "json", "md", "png")]
 
 
 @pytest.mark.parametrize(
@@ -44,6 +63,8 @@ def test_it_prints_and_writes_the_table(tool, footage, tmp_path, capsys):
         (["absent"], 3, "no such folder"),
         (["footage", "--configs", "absent.py"], 2, "config not found"),
         (["footage", "--configs", "configs/vector_fill.py", "--branch", "1"], 2, "unknown model"),
+        (["footage", "--branch", "144096", "rtp:rat=0.1"], 2, "unknown parameter 'rat'"),
+        (["footage", "--features", "r3d"], 2, "MODULE:FACTORY"),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(tool, footage, arguments, code, message, capsys, monkeypatch):
