@@ -19,6 +19,7 @@ from b2scvr.engine.protocol import Protocol
 from b2scvr.engine.twins import Source, Twin, make_twin, run_twins
 from b2scvr.fill import surroundings
 from b2scvr.metrics.boundary import boundary_f
+from b2scvr.metrics.change_point import change_point_scores, change_points
 from b2scvr.metrics.masks import MaskScores, mask_scores
 from b2scvr.metrics.summary import markdown_table, with_interval
 from b2scvr.ops.masks import at_pixels, damage_mask
@@ -54,7 +55,11 @@ class DetectionResult:
     boundary_f: float  # mean over pictures
     iou_broken: float | None
     iou_dependent: float | None
-    change_point_error: float | None  # mean distance of the first wrong macroblock, in macroblocks, of broken pictures
+    change_point_error: float | None  # mean over the damaged slices of broken pictures, in macroblocks
+    change_point_median: float | None
+    change_point_interval: float | None  # mean width of the 90 % interval that the detector gives, in macroblocks
+    change_point_coverage: float | None  # share of slices whose true change point lies in it
+    confidence_error: float  # mean distance between the confidence told and the IoU reached, over pictures
     pictures_per_second: float
 
 
@@ -101,18 +106,21 @@ def _judge(
     detect: Callable[[Surroundings], PictureDamage],
 ) -> DetectionResult:  # fmt: skip
     scores = {broken: MaskScores(0, 0, 0) for broken in (True, False)}
-    outlines, errors, seconds = [], [], 0.0
+    outlines, points, doubts, seconds = [], [], [], 0.0
     for around in pictures:
         start = time.perf_counter()
         damage = detect(around)
         seconds += time.perf_counter() - start
         clean = twin.clean[around.index]
         mask, truth = (damage.mask >= WRONG).astype(np.uint8), damage_mask(around.decoded, clean)
-        scores[around.broken] += mask_scores(mask[None], truth[None])
+        own = mask_scores(mask[None], truth[None])
+        scores[around.broken] += own
+        doubts.append(abs(damage.confidence - own.iou))
         outlines.append(boundary_f(mask, truth))
         if around.broken:
-            errors.append(_change_point_error(damage, around.decoded, clean))
+            points += change_points(damage.macroblocks, _wrong_macroblocks(around, clean), around.slice_start)
     total = scores[True] + scores[False]
+    beginnings = change_point_scores(points)
     kinds = {broken: any(around.broken == broken for around in pictures) for broken in (True, False)}
     return DetectionResult(
         clip=twin.name, seed=twin.seed, branch=protocol.branch, method=method, pictures=len(pictures),
@@ -120,19 +128,22 @@ def _judge(
         boundary_f=float(np.mean(outlines)) if outlines else 1.0,
         iou_broken=scores[True].iou if kinds[True] else None,
         iou_dependent=scores[False].iou if kinds[False] else None,
-        change_point_error=float(np.mean(errors)) if errors else None,
+        change_point_error=beginnings.mean_error if beginnings else None,
+        change_point_median=beginnings.median_error if beginnings else None,
+        change_point_interval=beginnings.interval if beginnings else None,
+        change_point_coverage=beginnings.coverage if beginnings else None,
+        confidence_error=float(np.mean(doubts)) if doubts else 0.0,
         pictures_per_second=len(pictures) / seconds if seconds else 0.0,
     )  # fmt: skip
 
 
-def _change_point_error(damage: PictureDamage, decoded: np.ndarray, clean: np.ndarray) -> float:
-    """Distance between the first macroblock found wrong and the first one that is, in macroblocks of the raster."""
-    rows, columns = damage.macroblocks.shape
-    differs = (decoded != clean).any(axis=2)
+def _wrong_macroblocks(around: Surroundings, clean: np.ndarray) -> np.ndarray:
+    """Return which macroblocks differ at all from the clean picture, or were concealed: bool [h, w]."""
+    rows, columns = around.concealed.shape
+    differs = (around.decoded != clean).any(axis=2)
     short = rows * MB_SIZE - differs.shape[0], columns * MB_SIZE - differs.shape[1]
-    blocks = np.pad(differs, ((0, short[0]), (0, short[1]))).reshape(rows, MB_SIZE, columns, MB_SIZE).any(axis=(1, 3))
-    first = [int(np.append(map_.reshape(-1), True).argmax()) for map_ in (damage.macroblocks >= WRONG, blocks)]
-    return float(abs(first[0] - first[1]))
+    padded = np.pad(differs, ((0, short[0]), (0, short[1])))
+    return padded.reshape(rows, MB_SIZE, columns, MB_SIZE).any(axis=(1, 3)) | around.concealed
 
 
 def detection_markdown(results: list[DetectionResult], protocol: Protocol) -> str:
@@ -140,7 +151,8 @@ def detection_markdown(results: list[DetectionResult], protocol: Protocol) -> st
     seeds, clips = len({r.seed for r in results}), len({r.clip for r in results})
     head = (
         f"{clips} clips, {seeds} seeds, CRF {protocol.crf:g}, GOP {protocol.gop}. Detection in every damaged picture: "
-        "mean over clips [95 % interval]."
+        "mean over clips [95 % interval]. Change points: of the damaged slices of broken pictures, with the width of the "
+        "90 % interval that the detector gives and the share of slices that lie in theirs."
     )
     tables = [head, markdown_table([_row(method, own) for method, own in _by(results, "method")])]
     if len({r.branch for r in results}) > 1:
@@ -155,7 +167,13 @@ def _row(method: str, own: list[DetectionResult]) -> dict[str, str]:
     }  # fmt: skip
     row = {"detector": method}
     row |= {title: with_interval(_per_clip(own, field)) for title, field in names.items()}
-    row["change point error, macroblocks"] = with_interval(_per_clip(own, "change_point_error"), digits=0)
+    row |= {
+        "change point error, macroblocks": with_interval(_per_clip(own, "change_point_error"), digits=0),
+        "median": with_interval(_per_clip(own, "change_point_median"), digits=0),
+        "90 % interval": with_interval(_per_clip(own, "change_point_interval"), digits=0),
+        "coverage": with_interval(_per_clip(own, "change_point_coverage")),
+        "confidence error": with_interval(_per_clip(own, "confidence_error")),
+    }
     return row | {"pictures/s": f"{np.mean(_per_clip(own, 'pictures_per_second')):.1f}"}
 
 

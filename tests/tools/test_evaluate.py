@@ -86,3 +86,4 @@ def test_detection_alone(tool, footage, tmp_path, capsys):
     ]
     assert all(0 <= r[name] <= 1 for r in results for name in ("iou", "precision", "recall", "boundary_f"))
     assert all(r["change_point_error"] >= 0 for r in results)
+    assert all(0 <= r["change_point_coverage"] <= 1 and r["change_point_interval"] >= 0 for r in results)
