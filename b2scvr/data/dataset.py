@@ -214,7 +214,7 @@ def make_loader(sampler: StepSampler, workers: int, pin: bool = False) -> DataLo
         _Timed(sampler.dataset),
         batch_sampler=sampler,  # type: ignore[arg-type]
         num_workers=workers,
-        collate_fn=_as_it_is,
+        collate_fn=_as_it_is,  # type: ignore[arg-type]
         pin_memory=pin,
         # A generator of its own: the loader must not take numbers from the one that the network draws from.
         generator=torch.Generator(),

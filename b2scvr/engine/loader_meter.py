@@ -55,10 +55,10 @@ class LoaderMeter:
             self._samples += len(next(iter(batch.values())))
         return taken
 
-    def computed(self, step: Callable[[], Result]) -> Result:
-        """Return what `step`, which uses the batches taken last, returns; note how long it took."""
+    def computed(self, step: Callable[[list[Batch]], Result], batches: list[Batch]) -> Result:
+        """Return `step(batches)` and note how long it took."""
         started = time.perf_counter()
-        result = step()
+        result = step(batches)
         self._computing += time.perf_counter() - started
         return result
 

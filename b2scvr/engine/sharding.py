@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -39,8 +40,9 @@ def shard(network: nn.Module, mesh: DeviceMesh, units: Sequence[str] = ()) -> No
                 f"train.shard_units: no module is called {pattern!r}; some are {', '.join([*modules][1:6])}"
             )
         for module in reversed(found):  # inner ones first
-            fully_shard(module, mesh=mesh)
-    fully_shard(network, mesh=mesh)
+            fully_shard(module, mesh=mesh, reshard_after_forward=True)
+    # Gathered weights are given up after a pass forward too: averages are taken of the parts, between any two passes.
+    fully_shard(network, mesh=mesh, reshard_after_forward=True)
 
 
 def is_sharded(network: nn.Module) -> bool:
@@ -48,19 +50,19 @@ def is_sharded(network: nn.Module) -> bool:
     return isinstance(network, FSDPModule)
 
 
-def network_state(network: nn.Module) -> dict[str, object]:
+def network_state(network: nn.Module) -> dict[str, Any]:
     """Return the whole state of `network`; of a spread one in the first process only. All processes must call it."""
-    return get_model_state_dict(network, options=_GATHER) if is_sharded(network) else network.state_dict()
+    return dict(get_model_state_dict(network, options=_GATHER)) if is_sharded(network) else network.state_dict()
 
 
-def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, object]:
+def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Return the whole state of the optimiser of `network`, as `network_state` does."""
     if is_sharded(network):
         return dict(get_optimizer_state_dict(network, optimizer, options=_GATHER))
     return optimizer.state_dict()
 
 
-def load_network_state(network: nn.Module, state: Mapping[str, object]) -> None:
+def load_network_state(network: nn.Module, state: Mapping[str, Any]) -> None:
     """Give `network` a state of `network_state`; all processes have it."""
     if is_sharded(network):
         set_model_state_dict(network, dict(state), options=_SCATTER)
@@ -68,7 +70,7 @@ def load_network_state(network: nn.Module, state: Mapping[str, object]) -> None:
         network.load_state_dict(state)
 
 
-def load_optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, object]) -> None:
+def load_optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
     """Give the optimiser of `network` a state of `optimizer_state`; all processes have it."""
     if is_sharded(network):
         set_optimizer_state_dict(network, optimizer, dict(state), options=_SCATTER)

@@ -88,7 +88,7 @@ class Trainer:
 
         ValueError when it is of another network or other settings, or not the same in all processes.
         """
-        state = None if path is None else load_checkpoint(path, self.runtime.device)
+        state = None if path is None else load_checkpoint(path)
         if not self.runtime.agrees(0.0 if state is None else float(state["step"])):  # type: ignore[arg-type]
             raise ValueError(
                 f"{self.folder}: the processes see different checkpoints; all machines must share this folder"
@@ -127,7 +127,7 @@ class Trainer:
         logged = self.step
         while self.step < s.steps:
             taken = meter.take(batches, s.accumulate)
-            terms, lr = meter.computed(lambda taken=taken: self._train_step(taken))
+            terms, lr = meter.computed(self._train_step, taken)
             sums = {name: sums.get(name, 0) + value for name, value in terms.items()}
             self.minutes = before + (time.monotonic() - started) / 60
             if self.step % self.run.log_every == 0 or self.step == s.steps:
@@ -163,7 +163,7 @@ class Trainer:
         self.saved_step = self.step
         self.runtime.wait()
 
-    def averaged_state(self) -> dict[str, object]:
+    def averaged_state(self) -> dict[str, Tensor]:
         """Return the averaged weights. All processes must call it; in the first one they are whole."""
         return network_state(self.average.network)
 

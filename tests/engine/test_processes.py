@@ -1,0 +1,69 @@
+"""Two processes on the CPU (gloo), with the variables that torchrun sets: killed and resumed, the weights are the same."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from b2scvr.engine.checkpoint import list_checkpoints, load_checkpoint
+
+PROGRAM = Path(__file__).with_name("processes.py")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def launch(*arguments):
+    """Run PROGRAM as two processes that know each other; return their exit codes and what they said."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    base = {**os.environ, **shared, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, str(PROGRAM), *map(str, arguments)]
+    started = [
+        subprocess.Popen(
+            command, env={**base, "RANK": rank, "LOCAL_RANK": rank}, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        for rank in ("0", "1")
+    ]
+    said = [process.communicate()[1] for process in started]
+    return [process.returncode for process in started], "\n".join(said)
+
+
+def flat(state, name=""):
+    if isinstance(state, dict):
+        return {key: value for part, inner in state.items() for key, value in flat(inner, f"{name}.{part}").items()}
+    return {name: state}
+
+
+@pytest.fixture(scope="module")
+def runs(cache, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes")
+    codes, said = launch(cache, folder, "first")
+    assert codes == [-signal.SIGKILL] * 2, said
+    assert list_checkpoints(folder / "ddp_stopped")[-1].name == "step_00000004.pt"
+    codes, said = launch(cache, folder, "second")
+    assert codes == [0, 0], said
+    return folder
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_processes_stopped_and_resumed_are_bit_exact(runs, parallel):
+    names = (parallel, f"{parallel}_stopped")
+    straight, stopped = (flat(load_checkpoint(runs / name / "step_00000006.pt")) for name in names)
+    compared = [key for key in straight if key.startswith((".network", ".average", ".optimizer.state"))]
+    assert straight.keys() == stopped.keys() and len(compared) > 20
+    for key in compared:
+        assert torch.equal(straight[key], stopped[key]), key
+    assert straight[".best"] == stopped[".best"]
+
+
+def test_whole_and_spread_networks_learn_the_same(runs):
+    whole, spread = (load_checkpoint(runs / name / "step_00000006.pt")["network"] for name in ("ddp", "fsdp"))
+    assert whole.keys() == spread.keys()
+    for name, weight in whole.items():
+        assert torch.allclose(weight.float(), spread[name].float(), atol=1e-3), name
