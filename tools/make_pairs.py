@@ -29,10 +29,10 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
         jobs = bscv_jobs(args.bscv) if args.bscv else clean_clip_jobs(args.footage, args.rounds)
-        settings = CacheSettings(seed=args.seed, dependents=args.dependents)
+        settings = CacheSettings(seed=args.seed, dependents=args.dependents, clips=args.clips)
         if args.bscv:
             names = " ".join(folder.resolve().name for folder in args.bscv)
-            settings = BscvCacheSettings(seed=args.seed, dependents=args.dependents, branches=names)
+            settings = BscvCacheSettings(seed=args.seed, dependents=args.dependents, clips=args.clips, branches=names)
         with CountProgress("clips x branches" if args.bscv else "clips x rounds") as bar:
             entries = build_cache(
                 jobs, args.cache, settings, args.workers, lambda done, all_, found: bar(done, all_, f"{found} samples")
@@ -41,8 +41,10 @@ def main(argv: list[str] | None = None) -> int:
         for line in str(error).splitlines():
             print(f"make_pairs: {line}", file=sys.stderr)
         return 3
-    broken = sum(entry.broken for entry in entries)
-    print(f"{args.cache}: {len(entries)} samples, {broken} of broken pictures")
+    pictures = [entry for entry in entries if entry.pictures == 1]
+    broken = sum(entry.broken for entry in pictures)
+    clips = f" and {len(entries) - len(pictures)} clips" if args.clips else ""
+    print(f"{args.cache}: {len(pictures)} samples, {broken} of broken pictures{clips}")
     return 0
 
 
@@ -57,6 +59,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--dependents", type=float, default=0.0, help="chance of a dependent picture beside each broken one"
+    )
+    parser.add_argument(
+        "--clips", action="store_true", help="whole damaged clips too, which windows of pictures are drawn from"
     )
     parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
     args = parser.parse_intermixed_args(argv)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from b2scvr.bitstream.video import list_videos
+from b2scvr.data.clip_sample import ClipSample, save_clip
 from b2scvr.data.pairs import clip_variant, make_samples
 from b2scvr.data.sample import SAMPLE_VERSION, TrainingSample, save_sample
 from b2scvr.data.workers import WorkerLostError, run_jobs
@@ -30,20 +31,25 @@ class CacheSettings:
 
     seed: int = 0
     dependents: float = 0.0  # chance of a dependent picture beside each broken one
+    clips: bool = False  # whole damaged clips too, for windows of pictures
     version: int = SAMPLE_VERSION
 
 
 @dataclass(frozen=True)
 class SampleEntry:
-    """One sample of the index. Sizes in pixels."""
+    """One sample of the index: a picture with its surroundings, or a whole clip. Sizes in pixels."""
 
     file: str  # relative to the cache folder
     clip: str
     round: int
-    index: int  # display index in its coded clip
-    broken: bool
+    index: int  # display index in its coded clip; 0 for a clip
+    broken: bool  # lost bits itself; of a clip, some picture did
     width: int
     height: int
+    pictures: int = 1  # more than one: a clip (data.clip_sample)
+
+
+_DEFAULTS = {"clips": False}  # of settings that older caches do not name
 
 
 class SampleJob(Protocol):
@@ -61,7 +67,7 @@ class SampleJob(Protocol):
     def round(self) -> int:
         """Which of several treatments of the clip, for the index."""
 
-    def samples(self, settings: CacheSettings) -> Iterator[TrainingSample]:
+    def samples(self, settings: CacheSettings) -> Iterator[TrainingSample | ClipSample]:
         """Yield the samples; the same settings give the same ones."""
 
     def described(self, settings: CacheSettings) -> dict[str, object]:
@@ -83,8 +89,8 @@ class CleanClipJob:
     def clip(self) -> str:
         return self.path.name
 
-    def samples(self, settings: CacheSettings) -> Iterator[TrainingSample]:
-        return make_samples(self.path, settings.seed, self.round, settings.dependents)
+    def samples(self, settings: CacheSettings) -> Iterator[TrainingSample | ClipSample]:
+        return make_samples(self.path, settings.seed, self.round, settings.dependents, settings.clips)
 
     def described(self, settings: CacheSettings) -> dict[str, object]:
         return {"variant": asdict(clip_variant(self.path, settings.seed, self.round))}
@@ -138,6 +144,12 @@ def run_job(job: SampleJob, cache: Path, settings: CacheSettings) -> int:
     """Make the samples of one job; return how many. The job's file is written last. Raises InputError for a bad clip."""
     entries = []
     for sample in job.samples(settings):
+        if isinstance(sample, ClipSample):
+            name = f"samples/{job.name}_clip.npy"
+            save_clip(cache / name, sample)
+            count, height, width = sample.visible.shape
+            entries.append(SampleEntry(name, job.clip, job.round, 0, True, width, height, count))
+            continue
         around = sample.surroundings
         name = f"samples/{job.name}_{around.index:05d}.npy"
         save_sample(cache / name, sample)
@@ -186,7 +198,7 @@ def _agree_on_settings(cache: Path, settings: CacheSettings) -> None:
     if not path.is_file():
         write_json(path, asdict(settings))
         return
-    found = json.loads(path.read_text())
+    found = {**_DEFAULTS, **json.loads(path.read_text())}
     if found != asdict(settings):
         raise ValueError(f"{cache} was made with {found}, asked for is {asdict(settings)}: choose another folder")
 

@@ -18,6 +18,7 @@ from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.reader import CodedClip, decode
 from b2scvr.bitstream.repair import next_broken, restore_vectors
 from b2scvr.bitstream.video import video_shape
+from b2scvr.data.clip_sample import ClipSample, clip_sample
 from b2scvr.data.sample import TrainingSample
 from b2scvr.data.variants import Variant, clip_generator, draw_variant, load_variant
 from b2scvr.fill import surroundings
@@ -42,8 +43,10 @@ def clip_variant(path: Path, seed: int, round_index: int = 0) -> Variant:
     return draw_variant(clip_generator(seed, path.name, round_index), *video_shape(path))
 
 
-def make_samples(path: Path, seed: int, round_index: int = 0, dependents: float = 0.0) -> Iterator[TrainingSample]:
-    """Yield the samples of one treatment (`clip_variant`) of the clip at `path`.
+def make_samples(
+    path: Path, seed: int, round_index: int = 0, dependents: float = 0.0, clips: bool = False
+) -> Iterator[TrainingSample | ClipSample]:
+    """Yield the samples of one treatment (`clip_variant`) of the clip at `path`; clips: and the whole of it.
 
     One sample for the first broken picture (in decoding order) of each IDR period: what is broken after it is seen by
     the networks only once the first is repaired. With probability `dependents` each brings along a dependent picture,
@@ -59,6 +62,8 @@ def make_samples(path: Path, seed: int, round_index: int = 0, dependents: float 
     rng = np.random.default_rng(variant.damage_seed)
     for index in chosen_pictures(pair.damaged.clip, rng, dependents):
         yield make_sample(pair, index)
+    if clips:
+        yield clip_sample(pair.damaged.clip, pair.clean.clip.frames)
 
 
 class MisalignedPairError(Exception):

@@ -51,8 +51,13 @@ def save_sample(path: Path, sample: TrainingSample) -> int:
         "target": sample.target,
         "mask": sample.mask,
         "wrong": sample.wrong,
-        "version": np.array(SAMPLE_VERSION, np.int32),
     }
+    return write_record(path, values)
+
+
+def write_record(path: Path, values: dict[str, np.ndarray]) -> int:
+    """Write arrays to `path` as one structured record, in one piece, and return the bytes written."""
+    values = values | {"version": np.array(SAMPLE_VERSION, np.int32)}
     dtype = np.dtype([(name, value.dtype, value.shape) for name, value in values.items()])
     record = np.zeros(1, dtype)
     for name, value in values.items():
@@ -67,16 +72,20 @@ def save_sample(path: Path, sample: TrainingSample) -> int:
     return path.stat().st_size
 
 
-def open_record(path: Path) -> np.void:
+def open_record(path: Path, holds: str = "window") -> np.void:
     """Return the sample's record, mapped into memory: fields are read when they are touched.
 
-    Raises ValueError when the file is no sample of this version.
+    holds: a field that tells its kind. Raises ValueError when the file is no sample of this kind and version.
     """
     record = np.load(path, mmap_mode="r", allow_pickle=False)
     if record.dtype.names is None or "version" not in record.dtype.names:
         raise ValueError(f"{path}: not a training sample")
     if int(record["version"][0]) != SAMPLE_VERSION:
         raise ValueError(f"{path}: sample version {int(record['version'][0])}, this code reads {SAMPLE_VERSION}")
+    if holds not in record.dtype.names:
+        raise ValueError(
+            f"{path}: a sample of another kind, without {holds!r}; it holds {', '.join(record.dtype.names)}"
+        )
     return record[0]
 
 

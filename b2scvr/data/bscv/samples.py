@@ -19,6 +19,7 @@ from b2scvr.data.bscv import layout
 from b2scvr.data.bscv.align_units import align_clips
 from b2scvr.data.bscv.load import BscvBranch, ClipFiles, clip_files
 from b2scvr.data.cache import CacheSettings
+from b2scvr.data.clip_sample import ClipSample, clip_sample
 from b2scvr.data.pairs import chosen_pictures, sample_with_target
 from b2scvr.data.sample import TrainingSample
 from b2scvr.data.variants import clip_generator
@@ -44,10 +45,10 @@ class BscvJob:
     def name(self) -> str:
         return f"{self.branch.name}_{self.clip}"
 
-    def samples(self, settings: CacheSettings) -> Iterator[TrainingSample]:
+    def samples(self, settings: CacheSettings) -> Iterator[TrainingSample | ClipSample]:
         files = clip_files(self.branch, self.clip)
         rng = clip_generator(settings.seed, self.clip, self.round)
-        return make_bscv_samples(files, rng, settings.dependents)
+        return make_bscv_samples(files, rng, settings.dependents, settings.clips)
 
     def described(self, settings: CacheSettings) -> dict[str, object]:
         return {"branch": self.branch.name}
@@ -68,14 +69,18 @@ def bscv_jobs(branches: list[Path]) -> list[BscvJob]:
     ]
 
 
-def make_bscv_samples(files: ClipFiles, rng: np.random.Generator, dependents: float = 0.0) -> Iterator[TrainingSample]:
+def make_bscv_samples(
+    files: ClipFiles, rng: np.random.Generator, dependents: float = 0.0, clips: bool = False
+) -> Iterator[TrainingSample | ClipSample]:
     """Yield the samples of one clip: its first broken picture of each IDR period, and dependent ones by chance.
 
-    rng, dependents: as in `data.pairs.chosen_pictures`. Raises InputError as `coded_pair` does.
+    clips: and the whole of it. rng, dependents: as in `data.pairs.chosen_pictures`. Raises InputError as `coded_pair` does.
     """
     damaged, truth = coded_pair(files)
     for index in chosen_pictures(damaged.clip, rng, dependents):
         yield sample_with_target(damaged.clip, index, truth[index])
+    if clips:
+        yield clip_sample(damaged.clip, truth)
 
 
 def coded_pair(files: ClipFiles) -> tuple[CodedClip, np.ndarray]:
