@@ -26,7 +26,7 @@ from b2scvr.dac.tracker import given_damage
 from b2scvr.fill import surroundings
 from b2scvr.fill.resize import resize_damage, resize_picture, resize_surroundings
 from b2scvr.ops.dependents import DependentCorrector
-from b2scvr.ops.masks import at_pixels, damage_mask
+from b2scvr.ops.masks import DIFFERENCE_LEVELS, at_pixels, damage_mask
 from b2scvr.registry import MODELS
 from b2scvr.types import (
     AccessUnitStatus,
@@ -75,6 +75,7 @@ class Pipeline:
     the broken pictures, correct what depends on them along the stream's vectors), "frames" (every damaged picture on its
     own), "auto" (splice where possible, else drift, else frames, with a note). size: (width, height) at which the restorer
     works; None is the native one. decode: how repaired streams are read. device: where drift is corrected.
+    difference_levels: of 255; a pixel that the repair changed by more counts as damaged.
     """
 
     def __init__(
@@ -85,11 +86,12 @@ class Pipeline:
         size: tuple[int, int] | None = None,
         decode: Decode = decode_guarded,
         device: torch.device | str = "cpu",
+        difference_levels: int = DIFFERENCE_LEVELS,
     ) -> None:
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
         self.detector, self.restorer, self.mode, self.size, self.decode = detector, restorer, mode, size, decode
-        self.device = device
+        self.device, self.difference_levels = device, difference_levels
         self.seconds: dict[str, float] = {}
         self.progress: Progress = _no_progress
 
@@ -182,7 +184,7 @@ class Pipeline:
                 raise SpliceError(f"the repaired stream has {len(repaired.clip)} pictures, not {len(sent)}")
             mark_unrestored(repaired.clip, {slot: planes for slot, planes in rebuilt.items() if slot not in done})
         frames = repaired.clip.frames
-        found = _masks_by_difference(sent.frames, frames, seen)
+        found = _masks_by_difference(sent.frames, frames, seen, self.difference_levels)
         grown = level_notes(coded.access_units, repaired.access_units, sent.fps)
         notes = sent.notes + tuple(_remains(repaired.clip)) + tuple(grown)
         return RecoveredClip(frames, found, "splice", repaired.stream(), tuple(sorted(done)), self.seconds, notes)
@@ -234,7 +236,7 @@ class Pipeline:
             with self._timed("drift"):
                 frames, status = corrector.frames(restored), corrector.status(restored)
             clip = dataclasses.replace(sent, frames=frames, status=status)
-        found = _masks_by_difference(sent.frames, clip.frames, seen)
+        found = _masks_by_difference(sent.frames, clip.frames, seen, self.difference_levels)
         return RecoveredClip(clip.frames, found, "drift", None, tuple(sorted(restored)), self.seconds, sent.notes)
 
     def _recover_frames(self, coded: CodedClip, given: np.ndarray | None) -> RecoveredClip:
@@ -297,9 +299,11 @@ def _with_vectors(clip: ParsedClip, sent: ParsedClip) -> ParsedClip:
     return dataclasses.replace(clip, **{name: getattr(sent, name) for name in VECTOR_FIELDS})
 
 
-def _masks_by_difference(decoded: np.ndarray, repaired: np.ndarray, seen: dict[int, PictureDamage]) -> CorruptionMasks:
+def _masks_by_difference(
+    decoded: np.ndarray, repaired: np.ndarray, seen: dict[int, PictureDamage], levels: int
+) -> CorruptionMasks:
     """Masks of a spliced clip: what the repair changed visibly, and in the broken pictures what the detector saw too."""
-    masks = np.stack([damage_mask(old, new) for old, new in zip(decoded, repaired, strict=True)])
+    masks = np.stack([damage_mask(old, new, levels) for old, new in zip(decoded, repaired, strict=True)])
     confidence = np.ones(len(masks), np.float32)
     for slot, damage in seen.items():
         masks[slot] |= damage.mask >= WRONG
@@ -350,7 +354,10 @@ class Recoverer:
             parts["dac"] = make_tracker(networks["dac"], self.device, number_type, **self.config.get("track", {}))
         if "cfc" in networks:
             parts["cfc"] = NetworkRestorer(networks["cfc"], self.device, number_type)
-        self.pipeline = Pipeline(parts["dac"], parts["cfc"], mode=mode, size=size, device=self.device)
+        levels = self.config.get("difference_levels", DIFFERENCE_LEVELS)
+        self.pipeline = Pipeline(
+            parts["dac"], parts["cfc"], mode=mode, size=size, device=self.device, difference_levels=levels
+        )
 
     def recover(
         self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = _no_progress

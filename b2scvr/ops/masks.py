@@ -11,25 +11,25 @@ DIFFERENCE_LEVELS = 15  # of 255; a channel that differs by more is visibly dama
 CLOSING_PX = 9  # side of the square that closes the gaps between differing pixels
 
 
-def damage_mask(decoded: np.ndarray, clean: np.ndarray) -> np.ndarray:
+def damage_mask(decoded: np.ndarray, clean: np.ndarray, levels: int = DIFFERENCE_LEVELS) -> np.ndarray:
     """Return uint8 [H, W], 1 where the pictures, uint8 [H, W, 3], differ visibly, gaps closed.
 
     That is `close_gaps(visible_difference(decoded, clean))`. ValueError when the pictures have not the same size.
     """
-    return close_gaps(visible_difference(decoded, clean))
+    return close_gaps(visible_difference(decoded, clean, levels))
 
 
-def visible_difference(decoded: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """Return uint8 [H, W], 1 where some RGB channel of the pictures, uint8 [H, W, 3], differs by more than DIFFERENCE_LEVELS.
+def visible_difference(decoded: np.ndarray, clean: np.ndarray, levels: int = DIFFERENCE_LEVELS) -> np.ndarray:
+    """Return uint8 [H, W], 1 where some RGB channel of the pictures, uint8 [H, W, 3], differs by more than `levels` of 255.
 
     ValueError when the pictures have not the same size.
     """
     if decoded.shape != clean.shape:
         raise ValueError(f"decoded {list(decoded.shape)} and clean {list(clean.shape)} are not the same picture")
-    levels = cv2.absdiff(decoded, clean)
+    difference = cv2.absdiff(decoded, clean)
     # A tenth of the time of max(axis=2).
-    largest = np.maximum(np.maximum(levels[..., 0], levels[..., 1]), levels[..., 2])
-    return (largest > DIFFERENCE_LEVELS).astype(np.uint8)
+    largest = np.maximum(np.maximum(difference[..., 0], difference[..., 1]), difference[..., 2])
+    return (largest > levels).astype(np.uint8)
 
 
 def close_gaps(difference: np.ndarray) -> np.ndarray:

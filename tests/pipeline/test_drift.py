@@ -103,6 +103,18 @@ def test_without_vectors_or_broken_pictures_every_damaged_one_is_restored(mpeg4,
     assert np.array_equal(recovered.frames, clean.frames)
 
 
+def test_how_much_change_counts_as_damage_can_be_set(mpeg4):
+    clean, damaged = mpeg4
+    oracle = Oracle(clean)
+    counts = []
+    for levels in (15, 40):
+        recovered = Pipeline(oracle, oracle, difference_levels=levels).recover(damaged)
+        expected = damage_mask(damaged.clip.frames[4], recovered.frames[4], levels)
+        assert np.array_equal(recovered.masks.masks[4], expected)
+        counts.append(int(expected.sum()))
+    assert counts[1] < counts[0]
+
+
 def test_given_masks_and_frames_mode_keep_the_published_way(mpeg4):
     clean, damaged = mpeg4
     oracle = Oracle(clean)
