@@ -11,6 +11,7 @@ import numpy as np
 from b2scvr.types import MV_BLOCK
 
 LARGEST_BLOCK = 16  # pixels on a side, of the codecs that export vectors
+_REACH = LARGEST_BLOCK // MV_BLOCK  # cells that a block covers at most, down and across
 
 
 def dense_vectors(
@@ -28,32 +29,50 @@ def dense_vectors(
 
 
 def _paint(records: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return vectors [2, rows, columns, 2] and validity [2, rows, columns], past and future."""
-    total, valid = np.zeros((2 * rows * columns, 2), np.float32), np.zeros(2 * rows * columns, bool)
-    if len(records):
-        block_w, block_h = records["w"].astype(np.int32), records["h"].astype(np.int32)
-        row = (records["dst_y"] - block_h // 2) // MV_BLOCK
-        column = (records["dst_x"] - block_w // 2) // MV_BLOCK
-        scale = np.maximum(records["motion_scale"], 1).astype(np.float32)
-        vectors = np.stack([records["motion_x"] / scale, records["motion_y"] / scale], axis=-1)
-        cell = np.where(records["source"] > 0, rows * columns, 0) + row * columns + column
-        for down in range(LARGEST_BLOCK // MV_BLOCK):
-            for right in range(LARGEST_BLOCK // MV_BLOCK):
-                covered = (block_h > down * MV_BLOCK) & (block_w > right * MV_BLOCK) & (records["source"] != 0)
-                covered &= (row >= -down) & (row < rows - down) & (column >= -right) & (column < columns - right)
-                at = (cell + down * columns + right)[covered]
-                total[at], valid[at] = vectors[covered], True
-        small = (block_h < MV_BLOCK) | (block_w < MV_BLOCK)
-        if small.any():
-            small &= (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-            _average(records[small], cell[small], vectors[small], total)
-    return total.reshape(2, rows, columns, 2), valid.reshape(2, rows, columns)
+    """Return vectors [2, rows, columns, 2] and validity [2, rows, columns], past and future.
+
+    First each cell gets the number of the record that it belongs to (0: none), then its vector is looked up. Cells beyond
+    the picture, on all sides, take what blocks have there: they are cut off in the end.
+    """
+    source = records["source"]
+    if not source.all():
+        records, source = records[source != 0], source[source != 0]
+    block_w, block_h = records["w"], records["h"]
+    table = np.zeros((len(records) + 1, 2), np.float32)
+    table[1:, 0], table[1:, 1] = records["motion_x"], records["motion_y"]
+    table[1:] /= np.maximum(records["motion_scale"], 1).astype(np.float32)[:, None]
+    row = _cell_number(records["dst_y"], block_h, rows)
+    column = _cell_number(records["dst_x"], block_w, columns)
+    stride = columns + 2 * _REACH
+    size = (rows + 2 * _REACH) * stride
+    cell = (source > 0) * size + row * stride + column
+    number = np.arange(1, len(records) + 1, dtype=np.int32)
+    owner = np.zeros(2 * size, np.int32)
+    owner[cell] = number
+    wide, tall = block_w > MV_BLOCK, block_h > MV_BLOCK
+    for covered, step in ((wide, 1), (tall, stride), (wide & tall, stride + 1)):
+        chosen = np.flatnonzero(covered)
+        owner[cell[chosen] + step] = number[chosen]
+    # A vector is two numbers of 32 bits: as one of 64 it is looked up at once.
+    total = table.view(np.int64)[:, 0].take(owner).view(np.float32).reshape(-1, 2)
+    small = np.flatnonzero((block_h < MV_BLOCK) | (block_w < MV_BLOCK))
+    if len(small):
+        _average(records[small], cell[small], table[1 + small], total)
+    inside = slice(None), slice(_REACH, -_REACH), slice(_REACH, -_REACH)
+    shape = 2, rows + 2 * _REACH, stride
+    return total.reshape(*shape, 2)[inside], (owner > 0).reshape(shape)[inside]
+
+
+def _cell_number(centre: np.ndarray, size: np.ndarray, count: int) -> np.ndarray:
+    """Return the row or column of each block's first cell, counted from the cells beyond the picture on."""
+    first = (centre.astype(np.int32) - size // 2) // MV_BLOCK
+    return np.clip(first, -_REACH, count) + _REACH
 
 
 def _average(records: np.ndarray, cell: np.ndarray, vectors: np.ndarray, out: np.ndarray) -> None:
     """Put the mean of the small blocks of each cell into `out`, weighted by their area."""
     area = records["w"].astype(np.float64) * records["h"]
-    weight = np.bincount(cell, area, len(out))
+    weight = np.bincount(cell, area)
+    touched = np.flatnonzero(weight)
     for axis in (0, 1):
-        mean = np.bincount(cell, area * vectors[:, axis], len(out))
-        out[weight > 0, axis] = mean[weight > 0] / weight[weight > 0]
+        out[touched, axis] = np.bincount(cell, area * vectors[:, axis])[touched] / weight[touched]

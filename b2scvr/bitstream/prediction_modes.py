@@ -32,6 +32,7 @@ for _character, _mode in _MODE_OF.items():
 for _character, _partition in _PARTITION_OF.items():
     _PARTITION_TABLE[ord(_character)] = _partition
 _ROW = re.compile(r"^ *(\d+) ([^\n]*)\n?$")
+_NUMBERS = re.compile(r"[0-9 ]*")  # the line of columns above the rows
 HEADER = "New frame, type:"
 
 
@@ -43,7 +44,7 @@ def modes_from_log(messages: list[str], rows: int, columns: int) -> tuple[np.nda
         if not match or len(match[2]) < 3 * columns - 2:
             continue
         y = int(match[1])
-        if y % 16 or y // 16 >= rows or set(match[2].strip()) <= set("0123456789 "):
+        if y % 16 or y // 16 >= rows or _NUMBERS.fullmatch(match[2].strip()):
             continue
         lines[y // 16] = match[2].ljust(3 * columns)[: 3 * columns]
     if len(lines) != rows:

@@ -48,7 +48,8 @@ Lists = tuple[tuple[int, ...], ...]
 class Answer:
     """What the decoder said of one access unit."""
 
-    cells: np.ndarray | None = None  # uint8 [H/8 + more, W/8, 3], mean of each plane over each 8x8 cell; None: not told
+    cells: np.ndarray | None = None  # uint8 [3, H/8 + more, W/8], mean of each plane over each 8x8 cell; None: not told
+    # or not needed, as no list holds two pictures
     missing: int = 0  # macroblocks reported as missing
     expected: int = 0  # macroblocks of the row that was never sent
 
@@ -80,9 +81,14 @@ def probe(units: list[bytes], references: list[list[SliceReferences]]) -> list[A
             if packet is not None:
                 answers[index].missing = concealed_count([message for _, _, message in logs])
             for frame in frames:
-                if frame.pts is not None and len(frame.planes) == PLANES:
+                if frame.pts is not None and len(frame.planes) == PLANES and has_choice(references[frame.pts]):
                     answers[frame.pts].cells = _cell_means(frame)
     return answers
+
+
+def has_choice(slices: list[SliceReferences]) -> bool:
+    """Whether any reference list of a picture holds more than one picture."""
+    return any(len(set(entries)) > 1 for s in slices for entries in s.lists)
 
 
 @functools.lru_cache(maxsize=256)
@@ -198,14 +204,14 @@ def _weights(lists: Lists, has_chroma: bool) -> str:
 def _cell_means(frame: av.VideoFrame) -> np.ndarray:
     rows, columns = -(-frame.height // MV_BLOCK), -(-frame.width // MV_BLOCK)
     bits = frame.format.components[0].bits
-    means: list[np.ndarray] = []
+    means = np.empty((PLANES, rows, columns), np.uint8 if bits == 8 else np.uint16)
     for number, plane in enumerate(frame.planes):
-        kind = np.dtype(np.uint8 if bits == 8 else np.uint16)
-        samples: np.ndarray = np.frombuffer(memoryview(plane), kind)
+        samples: np.ndarray = np.frombuffer(memoryview(plane), means.dtype)
         samples = samples.reshape(-1, plane.line_size // samples.itemsize)[: plane.height, : plane.width]
         side_y = MV_BLOCK * plane.height // frame.height if number else MV_BLOCK
         side_x = MV_BLOCK * plane.width // frame.width if number else MV_BLOCK
         short = rows * side_y - plane.height, columns * side_x - plane.width
-        whole: np.ndarray = cv2.copyMakeBorder(samples, 0, short[0], 0, short[1], cv2.BORDER_REPLICATE)
-        means.append(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA))
-    return (np.stack(means, axis=-1) >> (bits - 8)).astype(np.uint8)
+        if any(short):
+            samples = cv2.copyMakeBorder(samples, 0, short[0], 0, short[1], cv2.BORDER_REPLICATE)
+        cv2.resize(samples, (columns, rows), dst=means[number], interpolation=cv2.INTER_AREA)
+    return means if bits == 8 else (means >> (bits - 8)).astype(np.uint8)

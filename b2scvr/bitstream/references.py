@@ -8,7 +8,7 @@ import numpy as np
 
 from b2scvr.bitstream.probe import PLANES, Answer, Lists, offsets
 from b2scvr.bitstream.reference_lists import SliceReferences
-from b2scvr.types import UNKNOWN_REFERENCE, AccessUnitStatus, ParsedClip
+from b2scvr.types import MISSING_REFERENCE, UNKNOWN_REFERENCE, AccessUnitStatus, ParsedClip
 
 
 def add_references(clip: ParsedClip, references: list[list[SliceReferences]], answers: list[Answer]) -> None:
@@ -18,9 +18,9 @@ def add_references(clip: ParsedClip, references: list[list[SliceReferences]], an
     """
     slots = np.argsort(clip.decode_index)
     found = read_references(references, answers, clip.mv_past_valid[slots], clip.mv_future_valid[slots])
+    shown_as = np.array([*slots, MISSING_REFERENCE, UNKNOWN_REFERENCE], np.int16)  # -2 and -1 count from its end
     for out, pictures in zip((clip.past_reference, clip.future_reference), found, strict=True):
-        known = pictures >= 0
-        out[slots] = np.where(known, slots[np.where(known, pictures, 0)], pictures)
+        out[slots] = shown_as.take(pictures)
     for index, slices in enumerate(references):
         if clip.status[slots[index]] == AccessUnitStatus.INTACT and any(s.uncertain for s in slices):
             clip.status[slots[index]] = AccessUnitStatus.DEPENDENT
@@ -46,15 +46,15 @@ def read_references(
             valid = [past_valid[index] & cells, future_valid[index] & cells]
             shown = answers[index].cells
             if shown is not None:
-                shown = shown[: cells.shape[0], : cells.shape[1]].astype(np.float32)
+                shown = shown[:, : cells.shape[0], : cells.shape[1]]
             if all(len(set(entries)) == 1 for entries in s.lists):
                 chosen = [np.full(cells.shape, entries[0], np.int16) for entries in s.lists]
-            elif shown is not None and shown.shape[:2] == cells.shape:  # a damaged SPS changes the size on the way
+            elif shown is not None and shown.shape[1:] == cells.shape:  # a damaged SPS changes the size on the way
                 chosen = _nearest(shown, s.lists, valid)
             else:
                 continue
             for out, pictures, where in zip((past, future), chosen, valid, strict=False):
-                out[index][where] = pictures[where]
+                np.copyto(out[index], pictures, where=where)
     return past, future
 
 
@@ -73,27 +73,43 @@ def _cells(slices: list[SliceReferences], shape: tuple[int, ...]) -> Iterator[np
 
 
 def _nearest(shown: np.ndarray, lists: Lists, valid: list[np.ndarray]) -> list[np.ndarray]:
-    """Return, for each list, the picture whose offsets come nearest to what is shown, float32 [H/8, W/8, 3]."""
+    """Return, for each list, the picture whose offsets come nearest to what is shown, uint8 [3, H/8, W/8].
+
+    What stands where a list is not in use (not `valid`) means nothing.
+    """
+    planes = shown.astype(np.int16)
     values = offsets(lists)
-    chosen = [np.full(shown.shape[:2], UNKNOWN_REFERENCE, np.int16) for _ in lists]
-    single = (valid[0],) if len(lists) == 1 else (valid[0] & ~valid[1], valid[1] & ~valid[0])
-    for entries, of_list, where, out in zip(lists, values, single, chosen, strict=True):
-        out[where] = np.array(entries, np.int16)[_closest(shown[where], of_list)]
+    entries = [np.array(of_list, np.int16) for of_list in lists]
+    chosen = [of_list.take(_closest(planes, numbers)) for of_list, numbers in zip(entries, values, strict=True)]
     if len(lists) > 1:
         both = valid[0] & valid[1]
         sums = (values[0][:, None] + values[1][None] + 1) >> 1  # equation 8-301 with weights of 0
-        best = _closest(shown[both], sums.reshape(-1, PLANES))
-        chosen[0][both] = np.array(lists[0], np.int16)[best // len(lists[1])]
-        chosen[1][both] = np.array(lists[1], np.int16)[best % len(lists[1])]
+        first, second = np.divmod(np.arange(len(lists[0]) * len(lists[1])), len(lists[1]))
+        best = _closest(planes, sums.reshape(-1, PLANES))
+        np.copyto(chosen[0], entries[0][first].take(best), where=both)
+        np.copyto(chosen[1], entries[1][second].take(best), where=both)
     return chosen
 
 
 def _closest(shown: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return for each of `shown` [n, 3] the row of `values` [m, 3] at the smallest sum of distances.
+    """Return for each cell of `shown`, int16 [3, h, w], the row of `values` [m, 3] at the smallest sum of distances.
 
-    Of three planes one may be far off: sums of distances, not of squares.
+    Of three planes one may be far off: sums of distances, not of squares. Of equal rows the first one counts.
     """
-    distance = np.zeros((len(values), len(shown)), np.float32)
-    for plane in range(PLANES):
-        distance += np.abs(shown[None, :, plane] - values[:, plane, None])
-    return distance.argmin(axis=0)
+    best = np.zeros(shown.shape[1:], np.int16)
+    first = dict[tuple[int, ...], int]()
+    for row, value in enumerate(values.tolist()):
+        first.setdefault(tuple(value), row)
+    if len(first) == 1:
+        return best
+    least: np.ndarray | None = None
+    for value, row in first.items():
+        distance, *others = (np.abs(plane - np.int16(level)) for plane, level in zip(shown, value, strict=True))
+        for other in others:
+            distance += other
+        if least is None:
+            least = distance
+            continue
+        np.copyto(best, row, where=distance < least)
+        np.minimum(least, distance, out=least)
+    return best
