@@ -9,6 +9,7 @@ import numpy as np
 
 from b2scvr.bitstream.demux import ELEMENTARY
 from b2scvr.bitstream.reader import read
+from b2scvr.data.bscv.layout import DAMAGED_SUFFIX
 from b2scvr.types import InputError, ParsedClip
 from b2scvr.write.png import SUFFIXES as PICTURE_SUFFIXES
 from b2scvr.write.png import read_mask, read_masks, read_pictures
@@ -65,7 +66,7 @@ def belonging_to(job: Job, given: Path, alone: bool) -> Path:
     """Return what of `given` (a stream, or a folder of pictures) belongs to `job`.
 
     For the only input of a run that is `given` itself; of several inputs each has its own entry in the folder `given`,
-    a folder of pictures or a video of the input's name. Raises InputError when there is none.
+    a folder of pictures or a video of the input's name, or of that without BSCV's ending of damaged streams. Raises InputError when there is none.
     """
     if not given.exists():
         raise InputError(f"{given}: no such file or folder")
@@ -77,11 +78,11 @@ def belonging_to(job: Job, given: Path, alone: bool) -> Path:
         return given
     if alone and any(p.suffix.lower() in PICTURE_SUFFIXES for p in given.iterdir()):
         return given
-    entries = sorted(p for p in given.iterdir() if job.name in (p.name, p.stem))
-    entries = [p for p in entries if p.is_dir() or p.suffix.lower() in INPUT_SUFFIXES]
-    if not entries:
-        raise InputError(f"{given}: holds neither pictures nor an entry {job.name!r}")
-    return entries[0]
+    places = [p for p in sorted(given.iterdir()) if p.is_dir() or p.suffix.lower() in INPUT_SUFFIXES]
+    for name in (job.name, job.name.removesuffix(DAMAGED_SUFFIX)):
+        if entries := [p for p in places if name in (p.name, p.stem)]:
+            return entries[0]
+    raise InputError(f"{given}: holds neither pictures nor an entry {job.name!r}")
 
 
 def load_truth(path: Path, clip: ParsedClip) -> np.ndarray:

@@ -46,6 +46,8 @@ def test_what_belongs_to_an_input(tmp_path):
     assert belonging_to(job, tmp_path / "truth", alone=False) == tmp_path / "truth" / "a"
     other = Job(tmp_path / "b.h264", tmp_path / "out" / "b")
     assert belonging_to(other, tmp_path / "truth", alone=False) == tmp_path / "truth" / "b.mp4"
+    damaged = Job(tmp_path / "b_2.h264", tmp_path / "out" / "b_2")
+    assert belonging_to(damaged, tmp_path / "truth", alone=False) == tmp_path / "truth" / "b.mp4", "as BSCV names them"
     with pytest.raises(InputError, match="an entry 'c'"):
         belonging_to(Job(tmp_path / "c.h264", tmp_path / "c"), tmp_path / "truth", alone=False)
 
