@@ -66,7 +66,8 @@ def belonging_to(job: Job, given: Path, alone: bool) -> Path:
     """Return what of `given` (a stream, or a folder of pictures) belongs to `job`.
 
     For the only input of a run that is `given` itself; of several inputs each has its own entry in the folder `given`,
-    a folder of pictures or a video of the input's name, or of that without BSCV's ending of damaged streams. Raises InputError when there is none.
+    a folder of pictures or a video of the input's name, or of that without BSCV's ending of damaged streams. Raises
+    InputError when there is none.
     """
     if not given.exists():
         raise InputError(f"{given}: no such file or folder")
