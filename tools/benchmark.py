@@ -2,6 +2,7 @@
 
 python tools/benchmark.py pipeline INPUT    one input through the whole path
 python tools/benchmark.py parse INPUT       all maps of an elementary H.264 stream, beside plain decoding, on one core
+python tools/benchmark.py recover           the full recovery network's schedules side by side on a made-up clip
 """
 
 from __future__ import annotations
@@ -44,7 +45,23 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--repeat", type=int, default=5, metavar="N", help="runs; the median counts (default 5)")
     parse.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parse.set_defaults(measure=measure_parse)
+    _add_recover(parts.add_parser("recover", help="seconds and peak memory of each schedule of the full network"))
     return it
+
+
+def _add_recover(it: argparse.ArgumentParser) -> None:
+    it.add_argument("--schedule", nargs="+", default=["published", "exact", "fast", "splice"], metavar="NAME")
+    it.add_argument("--config", type=Path, default=Path(__file__).resolve().parents[1] / "configs/cfc/official.py")
+    it.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights (default: random ones, as fast)")
+    it.add_argument("--frames", type=int, default=60, metavar="N", help="pictures of the clip (default 60)")
+    it.add_argument("--size", default="432x240", metavar="WxH")
+    it.add_argument("--damaged", nargs="+", type=float, default=[1.0], metavar="SHARE", help="of the pictures, 0 to 1")
+    it.add_argument("--broken", type=int, default=1, metavar="N", help="pictures of 16 that lost bits (splice)")
+    it.add_argument("--device", default="cpu")
+    it.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32")
+    it.add_argument("--threads", type=int, metavar="N", help="CPU threads of torch (default: torch's choice)")
+    it.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    it.set_defaults(measure=measure_recover)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -65,6 +82,50 @@ def measure_parse(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(f"{name:<44}{value:>10.1f}" for name, value in found.items()))
     return 0
+
+
+def measure_recover(arguments: argparse.Namespace) -> int:
+    """Measure the schedules at each share of damage and print; return the exit code."""
+    from b2scvr.engine.recover_benchmark import RecoverySetting, measure_schedules
+
+    try:
+        width, height = (int(side) for side in arguments.size.split("x"))
+    except ValueError:
+        parser().error(f"--size must be WIDTHxHEIGHT, got {arguments.size!r}")
+    for share in arguments.damaged:
+        setting = RecoverySetting(
+            arguments.config,
+            arguments.checkpoint,
+            arguments.frames,
+            (width, height),
+            share,
+            arguments.broken,
+            arguments.device,
+            arguments.dtype,
+            arguments.threads,
+        )
+        try:
+            found = measure_schedules(setting, arguments.schedule)
+        except (OSError, ValueError) as error:
+            parser().error(str(error))
+        print(json.dumps({"damaged": share, **found}) if arguments.json else _schedules(share, found), flush=True)
+    return 0
+
+
+def _schedules(share: float, found: dict) -> str:
+    """One line a schedule; ratios to the first."""
+    head = f"{share:.0%} damaged"
+    lines = [
+        f"{head:<14}{'CPU s':>9}{'wall s':>9}{'peak MiB':>10}{'times faster':>14}{'memory':>8}{'difference':>12}{'dB':>7}"
+    ]
+    for name, it in found["measured"].items():
+        line = f"{name:<14}{it['cpu_seconds']:>9.1f}{it['seconds']:>9.1f}{it['peak_bytes'] / MEBIBYTE:>10.0f}"
+        if name in found["ratios"]:
+            line += f"{found['ratios'][name]:>14.2f}{found['memory'][name]:>8.2f}"
+        if name in found["difference"]:
+            line += f"{found['difference'][name]:>12.1e}{found['psnr'][name]:>7.1f}"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def measure_pipeline(arguments: argparse.Namespace) -> int:

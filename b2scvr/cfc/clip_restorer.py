@@ -1,0 +1,194 @@
+"""Clips of any length and size through the full network, window by window: the schedules of frames mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from b2scvr.cfc.blend import Blend, CrossFade, PublishedBlend
+from b2scvr.cfc.generator import RecoveryGenerator
+from b2scvr.cfc.portions import GeneratorPortions, LonePicture, PaddedPicture
+from b2scvr.cfc.stream import PictureStream
+from b2scvr.cfc.windows import DamageWindows, Window, published_windows
+from b2scvr.ops.batch import pictures_to_tensor
+
+SCHEDULES = ("published", "exact", "fast")
+WHITE = 255
+
+
+class WindowCache:
+    """What is known of the pictures near the current window; nothing is computed twice while a window needs it."""
+
+    def __init__(self, portions: GeneratorPortions, stream: PictureStream, device: torch.device) -> None:
+        self.portions, self.stream, self.device = portions, stream, device
+        self.padded: dict[int, PaddedPicture] = {}
+        self.known: dict[int, Tensor] = {}
+        self.local: dict[int, Tensor | LonePicture] = {}
+        self.flows: dict[int, tuple[Tensor, Tensor]] = {}  # between picture n and n + 1
+        self.computed: dict[str, int] = {"known": 0, "local": 0, "flows": 0}
+
+    def restore(self, window: Window, wanted: list[int], keys_only: bool) -> Tensor:
+        """Return the pictures `wanted` (display indices) of a window, [len(wanted), 3, H, W] in [0, 1], padded."""
+        for index in (*window.local, *window.references):
+            self._encode(index)
+        for index in window.local:
+            self._complete(index)
+        for earlier, later in pairwise(window.local):
+            if earlier not in self.flows:
+                self.flows[earlier] = self.portions.flow(self.padded[earlier], self.padded[later])
+                self.computed["flows"] += 1
+        return self.portions.window(
+            [self.local[i] for i in window.local],
+            [self.flows[i] for i in window.local[:-1]],
+            [self.known[i] for i in window.references],
+            [i - window.local.start for i in wanted],
+            keys_only,
+        )
+
+    def forget_all_but(self, window: Window) -> None:
+        """Let go of what the window that comes next has no use for."""
+        first = window.local.start
+        for kept in (self.padded, self.local, self.flows):
+            for index in [i for i in kept if i < first]:
+                del kept[index]
+        for index in [i for i in self.known if i < first and i not in window.references]:
+            del self.known[index]
+
+    def __len__(self) -> int:
+        """Return how many pictures something is kept of."""
+        return len({*self.padded, *self.known, *self.local, *self.flows})
+
+    def _encode(self, index: int) -> None:
+        if index not in self.known:
+            self.known[index] = self.portions.reference(self._pad(index))
+            self.computed["known"] += 1
+
+    def _complete(self, index: int) -> None:
+        if index not in self.padded:  # until now it was a reference
+            self.padded[index] = self._pad(index)
+        if index not in self.local:
+            self.local[index] = self.portions.local(self.padded[index], self.known[index])
+            self.computed["local"] += 1
+
+    def _pad(self, index: int) -> PaddedPicture:
+        return self.portions.pad(*(x.to(self.device) for x in _tensors(self.stream, index)))
+
+
+class ClipRestorer:
+    """Restores the pictures of a clip inside their masks with the full network; what is outside stays, bit for bit.
+
+    schedule: "published", window after window as the release does, all computed anew in each; "exact", the same windows
+    and the same pictures, but each picture is encoded once, windows without damage are left out, and what nobody reads is
+    not computed; "fast", windows around the damage only, cross-faded, with reference pictures that are only looked at.
+    dtype: of the computation (automatic mixed precision when not float32); channels_last: memory layout of convolutions;
+    compiled: torch.compile of encoder, transformer and decoder. truncate: whole levels rounded down, as the release
+    writes them, in the schedules that follow it; else real numbers until the end. Raises ValueError for weights that are no
+    numbers, and for a network of another kind.
+    """
+
+    def __init__(
+        self,
+        network: RecoveryGenerator,
+        schedule: str = "exact",
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        channels_last: bool = False,
+        compiled: bool = False,
+        truncate: bool = True,
+    ) -> None:
+        if schedule not in SCHEDULES:
+            raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {schedule!r}")
+        if not isinstance(network, RecoveryGenerator):
+            raise ValueError(f"windows of pictures are for RecoveryGenerator, not for {type(network).__name__}")
+        _require_finite(network)
+        self.network = network.to(device).eval()
+        if channels_last:
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if compiled:
+            for part in (network.encoder, network.transformer, network.decoder):
+                part.compile()
+        self.schedule, self.device, self.dtype, self.truncate = schedule, torch.device(device), dtype, truncate
+        self.largest_cache = 0  # pictures of which something was kept at once, in the last clip
+        self.largest_buffer = 0  # pictures in memory at once, in the last clip
+        self.computed: dict[str, int] = {}  # how often each portion was computed, in the last clip
+
+    def restore(self, pictures: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the pictures restored, uint8 [H, W, 3], in display order, as soon as no window changes them any more.
+
+        pictures: uint8 [H, W, 3]; masks: uint8 or bool [H, W], as many. Memory does not grow with their number. Raises
+        ValueError when they do not belong together.
+        """
+        for levels in self.restore_levels(pictures, masks):
+            yield levels if levels.dtype == np.uint8 else np.rint(levels.clip(0, WHITE)).astype(np.uint8)
+
+    @torch.inference_mode()
+    def restore_levels(self, pictures: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """As `restore`, but restored pictures are float32 in levels before rounding; undamaged ones are uint8."""
+        stream = PictureStream(pictures, masks)
+        blend: Blend = CrossFade() if self.schedule == "fast" else PublishedBlend(self.truncate)
+        cache = WindowCache(GeneratorPortions(self.network), stream, self.device)
+        self.largest_cache = self.largest_buffer = done = 0
+        plan = DamageWindows() if self.schedule == "fast" else published_windows
+        windows = plan(stream.exists, stream.damaged)
+        for window, following in pairwise(chain(windows, [None])):
+            if window is None:
+                break
+            self._restore_window(window, stream, cache, blend)
+            self.largest_cache = max(self.largest_cache, len(cache))
+            if following is None:
+                break
+            self.largest_buffer = max(self.largest_buffer, len(stream))
+            yield from _finished(done, following.local.start, stream, blend)
+            done = following.local.start
+            cache.forget_all_but(following)
+            stream.forget(min((done, *following.references)))
+        self.computed = cache.computed
+        yield from _finished(done, None, stream, blend)
+
+    def _restore_window(self, window: Window, stream: PictureStream, cache: WindowCache, blend: Blend) -> None:
+        wanted = [i for i in window.local if stream.damaged(i)]
+        if not wanted and self.schedule != "published":
+            return
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            if self.schedule == "published":
+                restored = self._whole_window(window, stream)
+            else:
+                restored = cache.restore(window, wanted, keys_only=self.schedule == "fast")
+        height, width = stream.picture(window.local.start).shape[:2]
+        places = {i: n for n, i in enumerate(window.local if self.schedule == "published" else wanted)}
+        for index in wanted:
+            levels = restored[places[index], :, :height, :width].float().permute(1, 2, 0).cpu().numpy() * WHITE
+            blend.add(index, window, levels, stream.picture(index), stream.mask(index))
+
+    def _whole_window(self, window: Window, stream: PictureStream) -> Tensor:
+        """Return all pictures of a window, [T, 3, H, W] in [0, 1], from one pass of the whole network."""
+        pairs = [_tensors(stream, i) for i in (*window.local, *window.references)]
+        pictures, masks = (torch.stack(x, 1).to(self.device) for x in zip(*pairs, strict=True))
+        return self.network(pictures, masks, len(window.local)).pictures[0]
+
+
+def _tensors(stream: PictureStream, index: int) -> tuple[Tensor, Tensor]:
+    """Return picture [1, 3, H, W] and mask [1, 1, H, W], float32 in [0, 1]."""
+    mask = torch.from_numpy(stream.mask(index)).float()
+    return pictures_to_tensor(stream.picture(index))[None], mask[None, None]
+
+
+def _finished(start: int, stop: int | None, stream: PictureStream, blend: Blend) -> Iterator[np.ndarray]:
+    """Yield the pictures from `start` to `stop` (None: the end of the clip)."""
+    index = start
+    while (stop is None or index < stop) and stream.exists(index):
+        restored = blend.take(index)
+        yield stream.picture(index) if restored is None else restored
+        index += 1
+        if stop is None:
+            stream.forget(index)
+
+
+def _require_finite(network: RecoveryGenerator) -> None:
+    for name, value in network.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise ValueError(f"the weights hold values that are no numbers in {name}: take another checkpoint")

@@ -1,0 +1,46 @@
+"""One broken picture through the full network: the pictures around it are looked at, it alone is restored."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from b2scvr.cfc.generator import RecoveryGenerator
+from b2scvr.cfc.portions import GeneratorPortions
+
+BEFORE = 2  # pictures of a window before the broken one (fill.surroundings)
+
+
+class SpliceRestorer:
+    """`RecoveryGenerator.restore_picture` with the same result, without what nobody reads.
+
+    The pictures around the broken one are right, so their corrupted content is nothing, computed once for all; of the
+    last transformer block and of the decoder only the broken picture is asked.
+    """
+
+    def __init__(self, network: RecoveryGenerator, dtype: torch.dtype = torch.float32) -> None:
+        self.network = network
+        self.dtype = dtype
+        self.portions = GeneratorPortions(network)
+
+    @torch.inference_mode()
+    def restore_picture(self, window: Tensor, current: int, mask: Tensor, **unread: Any) -> Tensor:
+        """See RecoveryGenerator.restore_picture. A batch, and flow from vectors, go through the whole network."""
+        with torch.autocast(window.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            if len(window) > 1 or self.network.window_flow.needs_vectors:
+                return self.network.restore_picture(window, current, mask, **unread)
+            return self._restored(window, current, mask)
+
+    def _restored(self, window: Tensor, current: int, mask: Tensor) -> Tensor:
+        portions, (height, width) = self.portions, window.shape[-2:]
+        masks = [mask if i == current else torch.zeros_like(mask) for i in range(window.shape[1])]
+        padded = [portions.pad(picture, mask) for picture, mask in zip(window.unbind(1), masks, strict=True)]
+        if not padded[current].damaged:
+            return window[:, current]
+        local = [portions.local(picture, portions.reference(picture)) for picture in padded]
+        flows = [portions.flow(*pair) for pair in pairwise(padded)]
+        restored = portions.window(local, flows, (), (current,))[..., :height, :width]
+        return window[:, current] * (1 - mask) + restored * mask

@@ -1,0 +1,199 @@
+"""Time, memory and agreement of the full recovery network's schedules on one made-up clip, side by side.
+
+Each schedule runs in a process of its own, so that its peak of memory is its own too.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from b2scvr.cfc.clip_restorer import SCHEDULES as OF_CLIPS
+from b2scvr.cfc.clip_restorer import ClipRestorer
+from b2scvr.cfc.generator import RecoveryGenerator
+from b2scvr.cfc.splice_windows import BEFORE, SpliceRestorer
+from b2scvr.checkpoints.load import load_weights
+from b2scvr.config import load_config
+from b2scvr.registry import MODELS
+
+SCHEDULES = (*OF_CLIPS, "splice")
+GOP = 16  # pictures; BSCV's
+UPPER = 0.4  # of the rows are right in a damaged picture: damage is a suffix in raster order
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class RecoverySetting:
+    """What is measured. damaged: share of the pictures with a mask, at the end of each GOP; broken: pictures a GOP that
+    lost bits themselves, all that splice mode restores."""
+
+    config: Path
+    checkpoint: Path | None  # None: random weights, which take as long
+    frames: int
+    size: tuple[int, int]  # width, height
+    damaged: float
+    broken: int = 1
+    device: str = "cpu"
+    dtype: str = "fp32"
+    threads: int | None = None
+    overrides: dict[str, object] = field(default_factory=dict)  # of the network's arguments
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a schedule took. cpu_seconds: of the process, all threads; bytes of the device where there is one."""
+
+    schedule: str
+    seconds: float
+    cpu_seconds: float
+    loaded_bytes: int  # before the first picture: libraries and weights
+    peak_bytes: int
+    restored: int  # pictures with a mask that came back
+
+
+def damaged_pictures(setting: RecoverySetting) -> list[int]:
+    """Return the display indices of the pictures with a mask."""
+    run = round(setting.damaged * GOP)
+    return [i for i in range(setting.frames) if i % GOP >= GOP - run]
+
+
+def broken_pictures(setting: RecoverySetting) -> list[int]:
+    """Return the display indices of the pictures that lost bits: the first damaged ones of each GOP."""
+    run = min(round(setting.damaged * GOP), setting.broken)
+    first = GOP - round(setting.damaged * GOP)
+    return [i for i in range(setting.frames) if first <= i % GOP < first + run]
+
+
+def made_up_clip(setting: RecoverySetting) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield picture uint8 [H, W, 3] and mask uint8 [H, W]: waves that move on, damaged in their lower rows."""
+    width, height = setting.size
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    damaged = set(damaged_pictures(setting))
+    for index in range(setting.frames):
+        waves = [np.sin((columns + (2 + c) * index) / (7 + 3 * c)) * np.cos((rows - index) / 11) for c in range(3)]
+        mask = np.zeros((height, width), np.uint8)
+        if index in damaged:
+            mask[round(UPPER * height) :] = 1
+        yield (127.5 * (1 + np.stack(waves, -1))).astype(np.uint8), mask
+
+
+def measure_schedules(setting: RecoverySetting, schedules: Sequence[str]) -> dict[str, object]:
+    """Return what each schedule took and how it stands to the first one, by name.
+
+    "ratios": the first schedule's seconds (CPU) through each other's, "memory": each other's peak beyond what was
+    loaded through the first one's; "difference": largest difference of restored pictures from the first one's, in [0, 1],
+    and "psnr" in dB; not for "splice", which leaves the dependent pictures to the decoder.
+    """
+    if unknown := [name for name in schedules if name not in SCHEDULES]:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {', '.join(unknown)}")
+    with tempfile.TemporaryDirectory(prefix="b2scvr-recover-") as folder:
+        files = {name: Path(folder) / f"{name}.npy" for name in schedules}
+        found = {name: _in_own_process(setting, name, file) for name, file in files.items()}
+        first = schedules[0]
+        agreement = {
+            name: _agreement(files[first], file) for name, file in files.items() if "splice" not in (first, name)
+        }
+    base = found[first]
+    others = {name: it for name, it in found.items() if name != first}
+    return {
+        "measured": {name: vars(it) for name, it in found.items()},
+        "ratios": {name: base.cpu_seconds / it.cpu_seconds for name, it in others.items()},
+        "memory": {
+            name: (it.peak_bytes - it.loaded_bytes) / max(base.peak_bytes - base.loaded_bytes, 1)
+            for name, it in others.items()
+        },
+        "difference": {name: largest for name, (largest, _) in agreement.items() if name != first},
+        "psnr": {name: ratio for name, (_, ratio) in agreement.items() if name != first},
+    }
+
+
+def measure_schedule(setting: RecoverySetting, schedule: str, file: Path | None = None) -> Measured:
+    """Run one schedule in this process. file: where the pictures go, float32 [T, H, W, 3] in levels (not of "splice")."""
+    if setting.threads:
+        torch.set_num_threads(setting.threads)
+    network = _network(setting)
+    device = torch.device(setting.device)
+    dtype = DTYPES[setting.dtype]
+    if schedule == "splice":
+        work = partial(_splice, SpliceRestorer(network.to(device).eval(), dtype), setting, device)
+    else:
+        restorer = ClipRestorer(network, schedule, device, dtype, truncate=False)
+        work = partial(_restore, restorer, setting, file)
+    loaded = _resident(device)
+    start, cpu = time.perf_counter(), time.process_time()
+    restored = work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    spent = time.perf_counter() - start, time.process_time() - cpu
+    return Measured(schedule, *spent, loaded, _peak(device), restored)
+
+
+def _network(setting: RecoverySetting) -> RecoveryGenerator:
+    torch.manual_seed(0)
+    network = MODELS.build({**load_config(setting.config)["cfc"], **setting.overrides})
+    if not isinstance(network, RecoveryGenerator):
+        raise ValueError(f"{setting.config}: schedules are of RecoveryGenerator, not of {type(network).__name__}")
+    if setting.checkpoint is not None:
+        load_weights(setting.checkpoint, {"cfc": network})
+    return network
+
+
+def _restore(restorer: ClipRestorer, setting: RecoverySetting, file: Path | None) -> int:
+    width, height = setting.size
+    shape = (setting.frames, height, width, 3)
+    kept = None if file is None else np.lib.format.open_memmap(file, "w+", np.float32, shape)
+    pictures = (picture for picture, _ in made_up_clip(setting))
+    masks = (mask for _, mask in made_up_clip(setting))
+    for index, levels in enumerate(restorer.restore_levels(pictures, masks)):
+        if kept is not None:
+            kept[index] = levels
+    return len(damaged_pictures(setting))
+
+
+def _splice(splicer: SpliceRestorer, setting: RecoverySetting, device: torch.device) -> int:
+    """Restore the broken pictures, each from repaired ones before it and the next key picture."""
+    clip = [(torch.from_numpy(picture).permute(2, 0, 1).float() / 255, mask) for picture, mask in made_up_clip(setting)]
+    broken = broken_pictures(setting)
+    for index in broken:
+        key = min((index // GOP + 1) * GOP, setting.frames - 1)
+        slots = [*(max(index - step, 0) for step in range(BEFORE, 0, -1)), index, key]
+        window = torch.stack([clip[slot][0] for slot in slots])[None].to(device)
+        mask = torch.from_numpy(clip[index][1]).float()[None, None].to(device)
+        clip[index] = (splicer.restore_picture(window, BEFORE, mask)[0].cpu(), clip[index][1])
+    return len(broken)
+
+
+def _in_own_process(setting: RecoverySetting, schedule: str, file: Path) -> Measured:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure_schedule, setting, schedule, file).result()
+
+
+def _agreement(first: Path, other: Path) -> tuple[float, float]:
+    """Return the largest difference of two clips in [0, 1], and their PSNR in dB."""
+    pair = [np.load(path, mmap_mode="r") for path in (first, other)]
+    differences = [np.abs(a.astype(np.float64) - b) / 255 for a, b in zip(*pair, strict=True)]
+    mean = float(np.mean([(difference**2).mean() for difference in differences]))
+    return float(max(difference.max() for difference in differences)), -10 * float(np.log10(max(mean, 1e-20)))
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _resident(device: torch.device) -> int:
+    """Return what is in use before the work begins; the highest so far, where a process cannot tell."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else _peak(device)
