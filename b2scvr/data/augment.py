@@ -5,6 +5,7 @@ Every function draws from the generator it is given and leaves its input as it i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
@@ -95,7 +96,14 @@ def mirror(sample: TrainingSample) -> TrainingSample:
 
 
 def recolour(rng: np.random.Generator, sample: TrainingSample) -> TrainingSample:
-    """Return the sample with one drawn gain and offset a channel, and sometimes another order of channels, in all pictures."""
+    """Return the sample with one drawn `recolouring` in all pictures."""
+    changed, around = recolouring(rng), sample.surroundings
+    recoloured = replace(around, window=changed(around.window), candidates=changed(around.candidates))
+    return replace(sample, surroundings=recoloured, target=changed(sample.target))
+
+
+def recolouring(rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a drawn change of pictures uint8 [..., 3]: a gain and offset a channel, sometimes another order of channels."""
     levels = np.arange(256)[:, None] * rng.uniform(*GAIN, 3) + rng.uniform(*OFFSET, 3)
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     order = rng.permutation(3) if rng.random() < PERMUTE_SHARE else np.arange(3)
@@ -103,9 +111,7 @@ def recolour(rng: np.random.Generator, sample: TrainingSample) -> TrainingSample
     def changed(pictures: np.ndarray) -> np.ndarray:
         return np.stack([table[:, i][pictures[..., channel]] for i, channel in enumerate(order)], axis=-1)
 
-    around = sample.surroundings
-    recoloured = replace(around, window=changed(around.window), candidates=changed(around.candidates))
-    return replace(sample, surroundings=recoloured, target=changed(sample.target))
+    return changed
 
 
 def damage_suffix(wrong: np.ndarray, slice_start: np.ndarray, shift: int = 0, ramp: int = 0) -> np.ndarray:

@@ -8,6 +8,7 @@ collate: stack
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -43,7 +44,8 @@ class View:
     """How samples are looked at.
 
     crop: (height, width) pixels, multiples of 16; band: macroblock rows over the full width; neither: whole pictures.
-    mirror, recolour: augmentation. jitter: the recovery mask begins early or late, as a detector's does.
+    mirror, recolour: augmentation. jitter: the recovery mask begins early or late, as a detector's does. oracle_masks: the
+    recovery mask is the visible damage, no more and no less (an ablation: what masks are worth).
     broken_only: leave dependent pictures out. max_pixels: leave larger pictures out (height times width).
     """
 
@@ -54,6 +56,7 @@ class View:
     jitter: bool = False
     broken_only: bool = True
     max_pixels: int | None = None
+    oracle_masks: bool = False
 
     def __post_init__(self) -> None:
         if self.crop is not None and self.band is not None:
@@ -64,10 +67,40 @@ class View:
             raise ValueError(
                 "mirror images need a crop: the macroblock grid of a whole picture may not fall onto itself"
             )
+        if self.jitter and self.oracle_masks:
+            raise ValueError("jitter spoils masks, oracle_masks wants true ones: choose one")
 
 
-class PairDataset(Dataset[Batch]):
-    """The samples of a cache folder as tensors.
+class StepDataset(Dataset[Batch], ABC):
+    """Samples that are addressed by step: what `StepSampler` and training need of them."""
+
+    seed: int
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return how many samples there are."""
+
+    @abstractmethod
+    def __getitem__(self, draw: Draw) -> Batch:
+        """Return a sample as tensors; the same draw gives the same ones."""
+
+    @abstractmethod
+    def size_key(self, entry: int) -> tuple[int, ...]:
+        """Samples of one batch must agree in this."""
+
+    def batches(
+        self, size: int, start: int, stop: int, rank: int = 0, world: int = 1, workers: int = 0, pin: bool = False
+    ) -> Iterator[Batch]:
+        """Yield this process's share of the batches `start` to `stop` - 1, of `size` samples for all processes together."""
+        yield from make_loader(StepSampler(self, size, start, stop, rank, world), workers, pin)
+
+    def batch_of_one(self, entry: int) -> Batch:
+        """Return one sample as a batch, always the same one: for validation."""
+        return collate([self[Draw(step=0, slot=entry, entry=entry)]])
+
+
+class PairDataset(StepDataset):
+    """The pictures of a cache folder as tensors.
 
     Each item is what `ops.batch.to_tensors` gives, and: target [3, H, W] in [0, 1]; visible [1, H, W], 1 = visibly
     damaged; mask [1, H, W] in [0, 1], what recovery is told is wrong (broken pictures: a macroblock suffix; others: the
@@ -104,16 +137,6 @@ class PairDataset(Dataset[Batch]):
             sample = augment.recolour(rng, sample)
         return _tensors(sample, mask)
 
-    def batches(
-        self, size: int, start: int, stop: int, rank: int = 0, world: int = 1, workers: int = 0, pin: bool = False
-    ) -> Iterator[Batch]:
-        """Yield this process's share of the batches `start` to `stop` - 1, of `size` samples for all processes together."""
-        yield from make_loader(StepSampler(self, size, start, stop, rank, world), workers, pin)
-
-    def batch_of_one(self, entry: int) -> Batch:
-        """Return one sample as a batch, always the same one: for validation."""
-        return collate([self[Draw(step=0, slot=entry, entry=entry)]])
-
     def size_key(self, entry: int) -> tuple[int, ...]:
         """Samples of one batch must agree in this."""
         chosen = self.entries[entry]
@@ -122,7 +145,7 @@ class PairDataset(Dataset[Batch]):
         return (chosen.width,) if self.view.band is not None else (chosen.height, chosen.width)
 
     def _fits(self, entry: SampleEntry) -> bool:
-        if self.view.broken_only and not entry.broken:
+        if entry.pictures > 1 or (self.view.broken_only and not entry.broken):
             return False
         if self.view.max_pixels is not None and entry.height * entry.width > self.view.max_pixels:
             return False
@@ -149,6 +172,8 @@ class PairDataset(Dataset[Batch]):
         return augment.damage_suffix(suspect, slice_start)
 
     def _mask(self, rng: np.random.Generator, sample: TrainingSample, blocks: np.ndarray) -> np.ndarray:
+        if self.view.oracle_masks:
+            return sample.mask.astype(np.float32)
         if not sample.surroundings.broken:
             return augment.draw_dilation(rng, sample.mask) if self.view.jitter else sample.mask.astype(np.float32)
         height, width = sample.mask.shape
@@ -165,7 +190,7 @@ class StepSampler(Sampler[list[Draw]]):
 
     def __init__(
         self,
-        dataset: PairDataset,
+        dataset: StepDataset,
         batch: int,
         start: int,
         stop: int,
@@ -251,7 +276,7 @@ def _tensors(sample: TrainingSample, mask: np.ndarray) -> Batch:
 class _Timed(Dataset[Batch]):
     """Makes a batch at a time and says how long it took."""
 
-    def __init__(self, data: PairDataset) -> None:
+    def __init__(self, data: StepDataset) -> None:
         self.data = data
 
     def __getitems__(self, draws: list[Draw]) -> Batch:
