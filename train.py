@@ -15,7 +15,11 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Train; return the exit code: 0 done or out of time, 2 a config or option that makes no sense, 3 unusable data."""
+    """Train; return the exit code.
+
+    0 done or out of time; 1 stopped by the machine (disk full, a worker died) or because the loss is no number any more;
+    2 a config or option that makes no sense; 3 unusable data.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="a config with the keys dac, cfc, train, stages")
     parser.add_argument("--work-dir", help="folder of checkpoints and logs (default: the config's train.work_dir)")
@@ -33,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
 
     from b2scvr.config import load_config
+    from b2scvr.engine.trainer import TrainingStoppedError
     from b2scvr.engine.training import train
     from b2scvr.types import InputError
 
@@ -45,6 +50,12 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         print(f"train: {error}", file=sys.stderr)
         return 3
+    except (OSError, TrainingStoppedError) as error:
+        print(
+            f"train: {error}; earlier checkpoints are as they were: --resume auto goes on from the last",
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 

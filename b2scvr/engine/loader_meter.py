@@ -24,8 +24,8 @@ class LoaderReport:
 
     @property
     def is_bottleneck(self) -> bool:
-        """Whether training is held up by its samples."""
-        return self.waiting > BOTTLENECK
+        """Whether training is held up by its samples, and more processes would help."""
+        return self.waiting > BOTTLENECK and self.made < self.needed
 
     def advice(self) -> str:
         """Say what holds training up and what helps."""

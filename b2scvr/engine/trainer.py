@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from b2scvr.checkpoints.load import save_weights
-from b2scvr.data.dataset import Batch, PairDataset
+from b2scvr.data.dataset import Batch, StepDataset
+from b2scvr.engine.adversary import Adversary
 from b2scvr.engine.checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
 from b2scvr.engine.identity import differences
 from b2scvr.engine.loader_meter import LoaderMeter, LoaderReport
@@ -36,8 +37,12 @@ MAX_SKIPPED = 20  # steps in a row without a finite gradient before training giv
 logger = logging.getLogger(__name__)
 
 
+class TrainingStoppedError(RuntimeError):
+    """Training cannot go on; its checkpoints can."""
+
+
 class BatchSource(Protocol):
-    """Where training takes its batches from: `data.dataset.PairDataset`, or anything that is addressed by step like it."""
+    """Where training takes its batches from: `data.dataset.StepDataset`, or anything that is addressed by step like it."""
 
     def batches(
         self, size: int, start: int, stop: int, rank: int = 0, world: int = 1, workers: int = 0, pin: bool = False
@@ -54,7 +59,7 @@ class Trainer:
     """Trains `network` on one stage and keeps its state in `folder`.
 
     fingerprint: JSON that says what is trained and how; a checkpoint with another one is refused. part: the network's name
-    in files of weights. tag: beginning of log lines.
+    in files of weights. tag: beginning of log lines. adversary: learns after each step, from what the stage showed it.
     """
 
     network: nn.Module
@@ -66,6 +71,7 @@ class Trainer:
     fingerprint: str
     part: str
     tag: str = "train"
+    adversary: Adversary | None = None
 
     def __post_init__(self) -> None:
         s = self.settings
@@ -78,7 +84,7 @@ class Trainer:
         self.average = AveragedWeights(self.network, s.ema)
         self.runtime.spread(self.average.network)
         self.model = self.runtime.prepare(self.network)  # the same weights, wrapped where there are several processes
-        self.optimizer = make_optimizer(self.network, s.lr, s.weight_decay, s.lr_scale)
+        self.optimizer = make_optimizer(self.network, s.lr, s.weight_decay, s.lr_scale, s.betas)
         self.step, self.minutes, self.best, self.skipped = 0, 0.0, -np.inf, 0
         self.saved_step, self.warned = -1, False
         self.log = TrainingLog(self.folder, self.run.tensorboard)
@@ -105,12 +111,28 @@ class Trainer:
         load_network_state(self.network, state["network"])  # type: ignore[arg-type]
         load_network_state(self.average.network, state["average"])  # type: ignore[arg-type]
         load_optimizer_state(self.network, self.optimizer, state["optimizer"])  # type: ignore[arg-type]
+        if self.adversary is not None:
+            self.adversary.load_state_dict(state["adversary"])  # type: ignore[arg-type]
         self.step, self.skipped = int(state["step"]), int(state["skipped"])  # type: ignore[call-overload]
         self.minutes, self.best = float(state["minutes"]), float(state["best"])  # type: ignore[arg-type]
         self.saved_step = self.step
 
-    def fit(self, data: BatchSource, validation: PairDataset | None = None, deadline: float | None = None) -> bool:
-        """Train until the last step or until `deadline` (time.monotonic seconds); save, and say whether it is finished."""
+    def fit(self, data: BatchSource, validation: StepDataset | None = None, deadline: float | None = None) -> bool:
+        """Train until the last step or until `deadline` (time.monotonic seconds); save, and say whether it is finished.
+
+        Raises TrainingStoppedError when a process that makes samples dies, OSError when a file cannot be written.
+        """
+        try:
+            return self._fit(data, validation, deadline)
+        except RuntimeError as error:
+            # PyTorch tells it by its words alone, and at any moment: the state may be half a step on, and is not saved.
+            if "DataLoader worker" not in str(error):
+                raise
+            raise TrainingStoppedError(f"{self.tag}: {error}") from error
+        finally:
+            self.log.close()
+
+    def _fit(self, data: BatchSource, validation: StepDataset | None, deadline: float | None) -> bool:
         s = self.settings
         batches = data.batches(
             s.batch // s.accumulate,
@@ -142,7 +164,6 @@ class Trainer:
             if deadline is not None and self.runtime.any(time.monotonic() >= deadline):
                 break
         self.save()
-        self.log.close()
         return self.step >= s.steps
 
     def save(self) -> None:
@@ -158,6 +179,8 @@ class Trainer:
                 "average": self.averaged_state(),
                 "optimizer": optimizer_state(self.network, self.optimizer),
             }
+            if self.adversary is not None:
+                state["adversary"] = self.adversary.state_dict()
             if self.runtime.is_main:
                 save_checkpoint(self.folder, self.step, state, self.run.keep)
         self.saved_step = self.step
@@ -190,6 +213,8 @@ class Trainer:
             for name, term in {"loss": loss, **terms}.items():
                 total[name] = total.get(name, 0) + term.detach().float() / len(batches)
         self._update()
+        if self.adversary is not None:
+            total |= self.adversary.update(lr / s.lr)
         self.step += 1
         return total, lr
 
@@ -205,7 +230,7 @@ class Trainer:
         self.skipped += 1
         logger.warning("%s: step %d skipped, its gradient is not finite", self.tag, self.step)
         if self.skipped >= MAX_SKIPPED:
-            raise FloatingPointError(
+            raise TrainingStoppedError(
                 f"{self.tag}: {MAX_SKIPPED} steps in a row without a finite gradient; lower the lr"
             )
 
@@ -238,7 +263,7 @@ class Trainer:
             self.warned = True
             logger.warning("%s: %s", self.tag, loader.advice())
 
-    def _validate(self, data: PairDataset) -> None:
+    def _validate(self, data: StepDataset) -> None:
         """Judge the averaged weights, keep them if they are the best so far, and show some pictures."""
         network = self.average.network
         means = validate(self.stage, network, data, self.run.validate_samples, self.runtime)

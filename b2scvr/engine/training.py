@@ -10,16 +10,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from b2scvr.checkpoints.load import load_weights, save_weights
+from b2scvr.checkpoints.load import load_weights, read_weights, save_weights, strip_prefix
 from b2scvr.config import Config
-from b2scvr.data.dataset import PairDataset, whole
+from b2scvr.data.dataset import StepDataset, View, whole
+from b2scvr.data.window_dataset import make_dataset
 from b2scvr.engine.checkpoint import list_checkpoints
 from b2scvr.engine.run_record import commit
 from b2scvr.engine.runtime import Runtime
 from b2scvr.engine.settings import STAGE_PARTS, StageSettings, TrainSettings, read_settings
-from b2scvr.engine.stages import STAGES
 from b2scvr.engine.trainer import Trainer
+from b2scvr.engine.window_stage import stage_for
 from b2scvr.registry import MODELS
 
 WEIGHTS = "weights.safetensors"  # in the work folder: the averaged weights of all stages trained there
@@ -64,7 +66,7 @@ def train(
     deadline = None if run.max_minutes is None else time.monotonic() + 60 * run.max_minutes
     for name, trainer in trainers.items():
         finished = trainer.step >= trainer.settings.steps or trainer.fit(*sets[name], deadline)
-        export(trainer, Path(run.work_dir) / WEIGHTS)
+        export(trainer, Path(run.work_dir) / WEIGHTS, run.init)
         if not finished:
             logger.info("%s: out of time after step %d; --resume auto goes on", name, trainer.step)
             return False
@@ -74,10 +76,10 @@ def train(
     return True
 
 
-def export(trainer: Trainer, path: Path) -> None:
+def export(trainer: Trainer, path: Path, beside: str | None = None) -> None:
     """Write the averaged weights of a stage into the file of weights at `path`; the other networks in it stay.
 
-    All processes must call it; the first one writes.
+    beside: a file whose other networks come along where `path` is new. All processes must call it; the first one writes.
     """
     state = trainer.averaged_state()
     if not trainer.runtime.is_main:
@@ -88,7 +90,11 @@ def export(trainer: Trainer, path: Path) -> None:
         f"{trainer.part}_minutes": f"{trainer.minutes:.1f}",
         f"{trainer.part}_commit": commit() or "unknown",
     }
-    save_weights(path, {trainer.part: state}, notes)
+    others: dict[str, dict[str, Tensor]] = {}
+    if beside and not path.is_file():
+        weights = read_weights(beside)
+        others = {part: strip_prefix(weights, part) for part in STAGE_PARTS.values() if part != trainer.part}
+    save_weights(path, {**others, trainer.part: state}, notes)
     logger.info("%s: averaged weights of step %d written to %s", trainer.tag, trainer.step, path)
 
 
@@ -120,7 +126,9 @@ def _make_trainer(config: Config, name: str, settings: StageSettings, run: Train
         trained_as["pretrained"] = hashes
     fingerprint = json.dumps(trained_as, sort_keys=True, default=list)
     folder = Path(run.work_dir) / name
-    return Trainer(network, STAGES[name](settings.loss), settings, run, runtime, folder, fingerprint, part, name)
+    stage = stage_for(name, network, settings, runtime)
+    adversary = getattr(stage, "adversary", None)
+    return Trainer(network, stage, settings, run, runtime, folder, fingerprint, part, name, adversary)
 
 
 def _load_pretrained(network: torch.nn.Module, wanted: object) -> dict[str, str]:
@@ -138,9 +146,11 @@ def _load_pretrained(network: torch.nn.Module, wanted: object) -> dict[str, str]
     return hashes
 
 
-def _make_data(run: TrainSettings, settings: StageSettings) -> tuple[PairDataset, PairDataset | None]:
-    data = PairDataset(run.data, settings.view, run.seed)
-    return data, PairDataset(run.validation, whole(settings.view), run.seed) if run.validation else None
+def _make_data(run: TrainSettings, settings: StageSettings) -> tuple[StepDataset, StepDataset | None]:
+    def made(cache: str, view: View) -> StepDataset:
+        return make_dataset(cache, view, settings.samples, settings.window_shape, run.seed)
+
+    return made(run.data, settings.view), made(run.validation, whole(settings.view)) if run.validation else None
 
 
 def _resume(trainer: Trainer, resume: str | None) -> None:
