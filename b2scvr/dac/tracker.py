@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from b2scvr.dac.detector import nearest_first
+from b2scvr.dac.calibration import Calibration
+from b2scvr.dac.detector import DetectorOutput, nearest_first
 from b2scvr.fill.surroundings import surroundings as gather
 from b2scvr.ops.batch import mask_at_pixels, pictures_to_tensor
+from b2scvr.ops.change_point import wrong_probability
 from b2scvr.ops.scenes import scene_numbers
 from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip, PictureDamage, Surroundings
 
@@ -29,7 +31,7 @@ class DamageDetector:
 
     device: "cpu", "cuda[:N]"; dtype: of the computation (automatic mixed precision when not float32). every_picture: in a
     clip with reported damage, pictures that nobody reported are looked at too when the codec is none of VOUCHED_CODECS;
-    worth it only with weights that find damage in the picture alone.
+    worth it only with weights that find damage in the picture alone. calibration: of the network's numbers.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class DamageDetector:
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         every_picture: bool = False,
+        calibration: Calibration | None = None,
     ) -> None:
         self.every_picture = every_picture
+        self.calibration = calibration or Calibration()
         self.network = network.to(device).eval()
         self.device = torch.device(device)
         self.dtype = dtype
@@ -94,10 +98,21 @@ class DamageDetector:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             known = self._remembered(around, batch["window"], memory) if isinstance(memory, OrderedDict) else {}
             output = self.network(current=around.current, **batch, **known)
-        macroblocks = output.macroblock_probability[0].float().cpu().numpy()
+        macroblocks = self._macroblocks(output, batch)[0].float().cpu().numpy()
         height, width = around.decoded.shape[:2]
-        mask = mask_at_pixels(output.mask_logits.float(), (height, width)).sigmoid()[0, 0]
-        return PictureDamage(macroblocks, mask.cpu().numpy(), float(output.iou_prediction[0]))
+        mask = self.calibration.mask(mask_at_pixels(output.mask_logits.float(), (height, width)))[0, 0]
+        return PictureDamage(
+            macroblocks, mask.cpu().numpy(), self.calibration.confidence(float(output.iou_prediction[0]))
+        )
+
+    def _macroblocks(self, output: DetectorOutput, batch: dict[str, Tensor]) -> Tensor:
+        """Return the probability that a macroblock is wrong, [1, h, w], with the calibrated change point."""
+        factor = self.calibration.change_point_temperature
+        if factor == 1 or not getattr(self.network, "told_of_concealment", False):
+            return output.macroblock_probability
+        slices = (batch["slice_start"], batch["concealed"], batch["broken"])
+        probability = wrong_probability(output.macroblock_logits, *slices, output.temperature * factor)
+        return probability.masked_fill(batch["concealed"], 1.0)
 
     def _remembered(
         self, around: Surroundings, window: Tensor, memory: OrderedDict[int, Memory]

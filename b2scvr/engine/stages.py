@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -49,13 +49,13 @@ class DetectStage:
 
     def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """See Stage."""
-        output = network(**self._inputs(batch))
+        output = network(**self.inputs(batch))
         wrong, concealed, starts, broken = (batch[name] > 0 for name in ("wrong", "concealed", "slice_start", "broken"))
         return detection_losses(output, batch["visible"], wrong, concealed, starts, broken, **self.loss)
 
     def judge(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return IoU of the visible mask, and of the macroblocks with the truth's suffix."""
-        output = network(**self._inputs(batch))
+        output = network(**self.inputs(batch))
         height, width = batch["visible"].shape[-2:]
         found = mask_at_pixels(output.mask_logits.float(), (height, width)) > 0
         truth = batch["mask"][:, 0, ::MB_SIZE, ::MB_SIZE] >= WRONG
@@ -68,11 +68,13 @@ class DetectStage:
         """Return the picture as decoded, with the visible damage found in red, and with the true one."""
         decoded = batch["candidates"][:, 0]
         height, width = batch["visible"].shape[-2:]
-        logits = network(**self._inputs(batch)).mask_logits.float()
+        logits = network(**self.inputs(batch)).mask_logits.float()
         found = mask_at_pixels(logits, (height, width)).sigmoid()
         return [decoded, _reddened(decoded, found), _reddened(decoded, batch["visible"])]
 
-    def _inputs(self, batch: Batch) -> dict[str, object]:
+    @staticmethod
+    def inputs(batch: Batch) -> dict[str, Any]:
+        """Return what the network's forward takes."""
         flags = {name: batch[name] > 0 for name in ("concealed", "slice_start", "broken")}
         fill = batch["candidates"][:, -1]
         return {"window": batch["window"], "current": BEFORE, "fill": fill, "evidence": batch["evidence"], **flags}
@@ -97,7 +99,7 @@ class RecoverStage:
         decoded, fill = batch["candidates"][:, 0], batch["candidates"][:, -1]
         filled = decoded + (fill - decoded) * batch["mask"]
         pictures = {"decoded": decoded, "fill": filled, "restored": output.restored.float().clamp(0, 1)}
-        return {f"psnr_{name}": _psnr(picture, batch["target"]) for name, picture in pictures.items()}
+        return {f"psnr_{name}": psnr(picture, batch["target"]) for name, picture in pictures.items()}
 
     def show(self, network: nn.Module, batch: Batch) -> list[Tensor]:
         """Return the picture as decoded, as restored, and the true one."""
@@ -113,7 +115,8 @@ def _reddened(picture: Tensor, mask: Tensor) -> Tensor:
     return picture + (red - picture) * mask * MARK
 
 
-def _psnr(picture: Tensor, target: Tensor) -> Tensor:
+def psnr(picture: Tensor, target: Tensor) -> Tensor:
+    """Return the PSNR in dB of pictures in [0, 1], at most MAX_PSNR_DB."""
     error = (picture - target).square().mean()
     return (-10 * torch.log10(error)).clamp(max=MAX_PSNR_DB)
 

@@ -1,0 +1,158 @@
+"""Calibration of a detection network on validation samples: what its thresholds, temperatures and confidence should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from b2scvr.dac.calibration import Calibration
+from b2scvr.data.dataset import Batch, PairDataset
+from b2scvr.engine.stages import DetectStage
+from b2scvr.ops.batch import mask_at_pixels
+from b2scvr.ops.change_point import change_point_nll
+
+EDGES = np.linspace(-12, 12, 481)  # of the bins of logits; what lies beyond counts in the outermost ones
+CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
+TEMPERATURES = np.geomspace(1 / 8, 8, 61)  # that are tried; 1 is among them
+FLAGS = ("concealed", "slice_start", "broken")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a network says of one sample, and the truth."""
+
+    right: np.ndarray  # int64 [bins], pixels by logit that are not damaged
+    wrong: np.ndarray  # int64 [bins], pixels by logit that are
+    predicted_iou: float
+    change_point: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None  # arguments of change_point_nll without the temperature; broken pictures
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well numbers fit the validation samples; lower is better but for `iou`."""
+
+    iou: float  # mean over pictures with visible damage
+    pixel_nll: float  # mean negative log likelihood of a pixel, nats
+    change_point_nll: float  # nats a slice
+    confidence_error: float  # mean distance of confidence and IoU
+
+
+def calibrate(
+    network: nn.Module,
+    data: PairDataset,
+    samples: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Calibration, Quality, Quality]:
+    """Return the calibration that fits best, and the quality before and after it, on `samples` of `data` (None: all).
+
+    In this order: the mask's threshold has the highest mean IoU; its temperature, and the change point's, the highest
+    likelihood; the confidence the least square error. Raises ValueError when no sample shows damage.
+    """
+    seen = list(_look(network, data, min(samples or len(data), len(data)), progress))
+    if not any(one.wrong.any() for one in seen):
+        raise ValueError("no validation sample shows visible damage: there is nothing to calibrate on")
+    before = quality(seen, Calibration())
+    # A logit from the threshold on counts as damaged, so the candidates are the bins' lower edges.
+    ious = np.mean([iou_by_threshold(one) for one in seen if one.wrong.any()], axis=0)
+    threshold = float(EDGES[int(ious.argmax())])
+    right, wrong = (np.sum([getattr(one, name) for one in seen], axis=0) for name in ("right", "wrong"))
+    mask = _best(TEMPERATURES, lambda t: _pixel_nll(right, wrong, threshold, t))
+    point = _best(TEMPERATURES, lambda t: _change_point_nll(seen, t))
+    offset, slope = _fit_confidence(
+        np.array([one.predicted_iou for one in seen]), np.array([_iou_at(one, threshold) for one in seen])
+    )
+    found = Calibration(threshold, mask, point, offset, slope)
+    return found, before, quality(seen, found)
+
+
+def quality(seen: list[Seen], calibration: Calibration) -> Quality:
+    """Return how well a network's numbers fit what was seen, with a calibration."""
+    ious = np.array([_iou_at(one, calibration.mask_threshold) for one in seen])
+    told = np.array([calibration.confidence(one.predicted_iou) for one in seen])
+    right, wrong = (np.sum([getattr(one, name) for one in seen], axis=0) for name in ("right", "wrong"))
+    return Quality(
+        iou=float(np.mean([iou for iou, one in zip(ious, seen, strict=True) if one.wrong.any()])),
+        pixel_nll=_pixel_nll(right, wrong, calibration.mask_threshold, calibration.mask_temperature),
+        change_point_nll=_change_point_nll(seen, calibration.change_point_temperature),
+        confidence_error=float(np.abs(told - ious).mean()),
+    )
+
+
+def iou_by_threshold(one: Seen) -> np.ndarray:
+    """Return the IoU of a picture's mask for each of EDGES but the last as the threshold, [bins]."""
+    hits = one.wrong[::-1].cumsum()[::-1]
+    false_alarms = one.right[::-1].cumsum()[::-1]
+    return hits / np.maximum(one.wrong.sum() + false_alarms, 1)
+
+
+@torch.inference_mode()
+def _look(
+    network: nn.Module, data: PairDataset, count: int, progress: Callable[[int, int], None] | None
+) -> Iterator[Seen]:
+    network.eval()
+    device = next(network.parameters()).device
+    for number in range(count):
+        batch = {name: value.to(device) for name, value in data.batch_of_one(number * len(data) // count).items()}
+        yield _see(network, batch)
+        if progress:
+            progress(number + 1, count)
+
+
+def _see(network: nn.Module, batch: Batch) -> Seen:
+    output = network(**DetectStage.inputs(batch))
+    height, width = batch["visible"].shape[-2:]
+    logits = mask_at_pixels(output.mask_logits.float(), (height, width)).flatten().cpu().numpy()
+    truth = batch["visible"].flatten().cpu().numpy() > 0
+    bins = np.clip(np.searchsorted(EDGES, logits, side="right") - 1, 0, len(CENTRES) - 1)
+    right, wrong = (np.bincount(bins[truth == damaged], minlength=len(CENTRES)) for damaged in (False, True))
+    concealed, slice_start, broken = (batch[name] > 0 for name in FLAGS)
+    asked = getattr(network, "told_of_concealment", True) and bool(broken.any())
+    arguments = (output.macroblock_logits, batch["wrong"] > 0, slice_start, concealed, broken)
+    return Seen(
+        right,
+        wrong,
+        float(output.iou_prediction[0]),
+        arguments if asked else None,
+        float(output.temperature),
+    )
+
+
+def _iou_at(one: Seen, threshold: float) -> float:
+    found = threshold < CENTRES
+    hits, union = one.wrong[found].sum(), one.wrong.sum() + one.right[found].sum()
+    return float(hits / union) if union else 1.0
+
+
+def _pixel_nll(right: np.ndarray, wrong: np.ndarray, threshold: float, temperature: float) -> float:
+    scaled = (CENTRES - threshold) / temperature
+    loss = wrong * np.logaddexp(0, -scaled) + right * np.logaddexp(0, scaled)
+    return float(loss.sum() / (right.sum() + wrong.sum()))
+
+
+def _change_point_nll(seen: list[Seen], factor: float) -> float:
+    """Mean over pictures; 0 where the network knows of no slices."""
+    values = [
+        float(change_point_nll(*one.change_point, one.temperature * factor))
+        for one in seen
+        if one.change_point is not None
+    ]
+    return float(np.mean(values)) if values else 0.0
+
+
+def _best(values: np.ndarray, loss: Callable[[float], float]) -> float:
+    """Return the value of the least loss, of several the one nearest to 1: what makes no difference is left alone."""
+    ordered = sorted(map(float, values), key=lambda value: abs(np.log(value)))
+    return float(min(ordered, key=loss))
+
+
+def _fit_confidence(predicted: np.ndarray, reached: np.ndarray) -> tuple[float, float]:
+    """Return offset and slope of the least squares line; a prediction that says nothing, or the opposite, is not used."""
+    spread = predicted - predicted.mean()
+    variance = float((spread**2).sum())
+    slope = max(float((spread * (reached - reached.mean())).sum() / variance), 0.0) if variance > 0 else 0.0
+    return float(reached.mean() - slope * predicted.mean()), slope
