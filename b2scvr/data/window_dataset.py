@@ -10,7 +10,7 @@ import torch
 
 from b2scvr.data import augment
 from b2scvr.data.cache import SampleEntry, read_index
-from b2scvr.data.dataset import Batch, Draw, StepDataset, View
+from b2scvr.data.dataset import Batch, Draw, PairDataset, StepDataset, View
 from b2scvr.data.sample import open_record
 from b2scvr.ops.batch import pictures_to_tensor
 from b2scvr.types import MB_SIZE, MV_BLOCK, InputError
@@ -132,6 +132,21 @@ class WindowDataset(StepDataset):
         down, across = (slice(side.start // MV_BLOCK, -(-side.stop // MV_BLOCK)) for side in (rows, columns))
         pairs = slice(first, first + self.shape.local - 1)
         return np.asarray(record["vectors"][:, pairs, :, down, across], np.float32)
+
+
+def make_dataset(
+    cache: str | Path, view: View, kinds: tuple[str, ...] = (PICTURES,), shape: WindowShape | None = None, seed: int = 0
+) -> StepDataset:
+    """Return the samples of a cache folder: "pictures" with their surroundings, "windows" of clips (`shape`), or both.
+
+    Raises InputError when a kind is not there.
+    """
+    sets: list[StepDataset] = []
+    if PICTURES in kinds:
+        sets.append(PairDataset(cache, view, seed))
+    if WINDOWS in kinds:
+        sets.append(WindowDataset(cache, view, shape, seed))
+    return sets[0] if len(sets) == 1 else MixedDataset(sets)
 
 
 class MixedDataset(StepDataset):

@@ -30,7 +30,11 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> None:
 
 
 def make_optimizer(
-    network: nn.Module, lr: float, weight_decay: float, lr_scale: Mapping[str, float] | None = None
+    network: nn.Module,
+    lr: float,
+    weight_decay: float,
+    lr_scale: Mapping[str, float] | None = None,
+    betas: tuple[float, float] = (0.9, 0.999),
 ) -> torch.optim.AdamW:
     """Return AdamW (Loshchilov & Hutter, ICLR 2019) over the parameters of `network` that require a gradient.
 
@@ -50,7 +54,7 @@ def make_optimizer(
         {"params": members, "weight_decay": decay, "lr": lr * scale, "scale": scale}
         for (scale, decay), members in groups.items()
     ]
-    return torch.optim.AdamW(parameters, lr=lr)
+    return torch.optim.AdamW(parameters, lr=lr, betas=(betas[0], betas[1]))
 
 
 def matching_names(network: nn.Module, pattern: str) -> set[str]:

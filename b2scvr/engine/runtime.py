@@ -100,6 +100,13 @@ class Runtime:
         found = torch.nn.utils.clip_grad_norm_(parameters, norm)
         return found.full_tensor() if isinstance(found, DTensor) else found
 
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Average the gradients of parameters that all processes hold, for networks that `prepare` was not given."""
+        if self.world > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad.copy_(self._accelerator.reduce(parameter.grad, "mean"))  # type: ignore[arg-type]
+
     def mean(self, values: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the mean of each scalar over all processes."""
         if not values:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from b2scvr.config import Config
 from b2scvr.data.dataset import View
+from b2scvr.data.window_dataset import KINDS, WindowShape
 from b2scvr.registry import MODELS
 
 SCHEDULES = ("cosine", "step")
@@ -27,6 +28,7 @@ class StageSettings:
     lr: float
     accumulate: int = 1  # micro-batches that a batch is split into
     weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)  # of Adam's moments
     warmup: int = 200  # steps
     schedule: str = "cosine"  # or "step"
     final_lr: float = 0.01  # cosine: share of lr that is left at the end
@@ -41,9 +43,15 @@ class StageSettings:
     jitter: bool = False
     broken_only: bool = True
     max_pixels: int | None = None
+    oracle_masks: bool = False
+    samples: tuple[str, ...] = ("pictures",)  # or "windows", or both: a full generator's
+    local: int = 5  # windows: pictures that follow one another
+    references: int = 3  # windows: pictures from elsewhere in the clip
     lr_scale: dict[str, float] = field(default_factory=dict)  # by regular expression for the parameter's whole name
     frozen: tuple[str, ...] = ()  # regular expressions, too
     loss: dict[str, float] = field(default_factory=dict)  # arguments of the stage's loss
+    discriminator: dict[str, object] | None = None  # arguments of engine.adversary.Adversary; None: there is none
+    perceptual: str | None = None  # path of VGG-16's weights, for a loss with a perceptual_weight; None looks for them
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "accumulate"):
@@ -51,6 +59,8 @@ class StageSettings:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.batch % self.accumulate:
             raise ValueError(f"a batch of {self.batch} does not divide into {self.accumulate} micro-batches")
+        if not self.samples or set(self.samples) - set(KINDS):
+            raise ValueError(f"samples must be some of {', '.join(KINDS)}, got {self.samples}")
         if self.lr <= 0:
             raise ValueError(f"lr must be above 0, got {self.lr}")
         if self.schedule not in SCHEDULES:
@@ -68,7 +78,21 @@ class StageSettings:
     def view(self) -> View:
         """How the stage looks at its samples."""
         crop = None if self.crop is None else (self.crop[0], self.crop[1])
-        return View(crop, self.band, self.mirror, self.recolour, self.jitter, self.broken_only, self.max_pixels)
+        return View(
+            crop,
+            self.band,
+            self.mirror,
+            self.recolour,
+            self.jitter,
+            self.broken_only,
+            self.max_pixels,
+            self.oracle_masks,
+        )
+
+    @property
+    def window_shape(self) -> WindowShape:
+        """How many pictures a window has."""
+        return WindowShape(self.local, self.references)
 
 
 @dataclass(frozen=True)

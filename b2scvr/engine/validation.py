@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from b2scvr.data.dataset import Batch, PairDataset
+from b2scvr.data.dataset import Batch, StepDataset
 from b2scvr.engine.runtime import Runtime
 from b2scvr.engine.stages import Stage
 
 
 @torch.no_grad()
-def validate(stage: Stage, network: nn.Module, data: PairDataset, samples: int, runtime: Runtime) -> dict[str, float]:
+def validate(stage: Stage, network: nn.Module, data: StepDataset, samples: int, runtime: Runtime) -> dict[str, float]:
     """Return the means of `stage.judge` over up to `samples` samples of `data`, spread evenly, shared by the processes."""
     chosen = _spread(data, samples)
     each = -(-len(chosen) // runtime.world)
@@ -28,7 +28,7 @@ def validate(stage: Stage, network: nn.Module, data: PairDataset, samples: int, 
 
 
 @torch.no_grad()
-def pictures(stage: Stage, network: nn.Module, data: PairDataset, count: int, runtime: Runtime) -> Iterator[np.ndarray]:
+def pictures(stage: Stage, network: nn.Module, data: StepDataset, count: int, runtime: Runtime) -> Iterator[np.ndarray]:
     """Yield `stage.show` of up to `count` samples, spread evenly, as uint8 [H, W, 3]. All processes must take them."""
     for entry in _spread(data, count):
         batch = _batch(data, entry, runtime)
@@ -37,10 +37,10 @@ def pictures(stage: Stage, network: nn.Module, data: PairDataset, count: int, ru
         yield (shown.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
 
 
-def _spread(data: PairDataset, count: int) -> list[int]:
+def _spread(data: StepDataset, count: int) -> list[int]:
     count = min(count, len(data))
     return [number * len(data) // count for number in range(count)]
 
 
-def _batch(data: PairDataset, entry: int, runtime: Runtime) -> Batch:
+def _batch(data: StepDataset, entry: int, runtime: Runtime) -> Batch:
     return {name: value.to(runtime.device) for name, value in data.batch_of_one(entry).items()}
