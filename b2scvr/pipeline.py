@@ -21,7 +21,7 @@ from b2scvr.bitstream.repair import VECTOR_FIELDS, next_broken, require_spliceab
 from b2scvr.cfc.schedule import PictureRestorer as NetworkRestorer
 from b2scvr.checkpoints.load import load_weights
 from b2scvr.config import Config, load_config
-from b2scvr.dac import make_tracker
+from b2scvr.dac import Calibration, make_tracker
 from b2scvr.dac.tracker import given_damage
 from b2scvr.fill import surroundings
 from b2scvr.fill.resize import resize_damage, resize_picture, resize_surroundings
@@ -351,7 +351,9 @@ class Recoverer:
         if number_type is None:
             raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
         if "dac" in networks:
-            parts["dac"] = make_tracker(networks["dac"], self.device, number_type, **self.config.get("track", {}))
+            known = Calibration.of_weights(self.checkpoint)
+            tracking = self.config.get("track", {})
+            parts["dac"] = make_tracker(networks["dac"], self.device, number_type, known, **tracking)
         if "cfc" in networks:
             parts["cfc"] = NetworkRestorer(networks["cfc"], self.device, number_type)
         levels = self.config.get("difference_levels", DIFFERENCE_LEVELS)

@@ -6,8 +6,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 from torch import Tensor
+
+from b2scvr.checkpoints.load import read_metadata
 
 METADATA_KEY = "dac_calibration"  # in the header of a file of weights
 
@@ -46,6 +49,13 @@ class Calibration:
     def to_metadata(self) -> dict[str, str]:
         """Return the entry for the header of a file of weights."""
         return {METADATA_KEY: json.dumps(asdict(self), sort_keys=True)}
+
+    @classmethod
+    def of_weights(cls, path: Path | None) -> Calibration:
+        """Return what is kept beside the weights at `path`; no correction for other files than .safetensors, or none."""
+        if path is None or path.suffix != ".safetensors":
+            return cls()
+        return cls.from_metadata(read_metadata(path))
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Calibration:

@@ -80,3 +80,10 @@ def test_a_change_point_left_alone_is_the_network_s_own(make_clip):
 
 def _tracked(clip, calibration):
     return DamageDetector(Fixed(), calibration=calibration).track(clip)
+
+
+def test_of_weights_of_any_kind(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, {"dac": {"a": torch.zeros(1)}}, FITTED.to_metadata())
+    assert Calibration.of_weights(path) == FITTED
+    assert Calibration.of_weights(None) == Calibration.of_weights(tmp_path / "weights.pt") == Calibration()
