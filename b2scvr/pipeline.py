@@ -18,7 +18,7 @@ from b2scvr.bitstream.planes import merge_planes, rgb_to_planes
 from b2scvr.bitstream.reader import decode_guarded
 from b2scvr.bitstream.rebuild import Rebuilt, mark_unrestored, rebuild_lost
 from b2scvr.bitstream.repair import VECTOR_FIELDS, next_broken, require_spliceable, restore_vectors, splice_stream
-from b2scvr.cfc.schedule import PictureRestorer as NetworkRestorer
+from b2scvr.cfc import make_restorer
 from b2scvr.checkpoints.load import load_weights
 from b2scvr.config import Config, load_config
 from b2scvr.dac import Calibration, make_tracker
@@ -244,6 +244,14 @@ class Pipeline:
         clip = dataclasses.replace(coded.clip, frames=coded.clip.frames.copy(), status=coded.clip.status.copy())
         masks = np.zeros(clip.frames.shape[:3], np.uint8)
         confidence = np.ones(len(clip), np.float32)
+        restore_clip = getattr(self.restorer, "restore_clip", None)  # takes whole clips, window by window
+        if restore_clip is not None:
+            found = self.detect(coded, self.progress) if given is None else CorruptionMasks(given, confidence)
+            found.masks = np.maximum(found.masks, clip.lost[:, None, None])
+            with self._timed("recover"):
+                clip.frames = restore_clip(clip.frames, found.masks, self.size, self.progress)
+            slots = tuple(int(slot) for slot in np.flatnonzero(found.masks.any(axis=(1, 2))))
+            return RecoveredClip(clip.frames, found, "frames", None, slots, self.seconds, clip.notes)
         if given is not None:
             clip.status[:] = np.where(given.any(axis=(1, 2)), AccessUnitStatus.DEPENDENT, AccessUnitStatus.INTACT)
         damaged = _damaged(clip)
@@ -355,7 +363,7 @@ class Recoverer:
             tracking = self.config.get("track", {})
             parts["dac"] = make_tracker(networks["dac"], self.device, number_type, known, **tracking)
         if "cfc" in networks:
-            parts["cfc"] = NetworkRestorer(networks["cfc"], self.device, number_type)
+            parts["cfc"] = make_restorer(networks["cfc"], self.device, number_type, **self.config.get("frames", {}))
         levels = self.config.get("difference_levels", DIFFERENCE_LEVELS)
         self.pipeline = Pipeline(
             parts["dac"], parts["cfc"], mode=mode, size=size, device=self.device, difference_levels=levels
