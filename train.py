@@ -1,7 +1,8 @@
 #!/usr/bin/env python
-"""Train the networks of a config on a folder of samples (made by tools/make_pairs.py).
+"""Train the networks of a config on a folder of samples (made by tools/make_pairs.py), or on clean footage.
 
     python train.py configs/b2scvr_tiny.py --data cache/train --resume auto
+    python train.py configs/b2scvr_tiny.py --footage footage/train --resume auto
 
 The weights go to WORK_DIR/weights.safetensors; nothing outside the work folder is touched without --publish.
 Several processes: the same under `torchrun` or `accelerate launch` (docs/training.md).
@@ -27,6 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--stage", choices=("detect", "recover"), help="only this stage (default: all of the config)")
     parser.add_argument("--data", metavar="DIR", help="folder of samples (default: the config's train.data)")
     parser.add_argument(
+        "--footage", metavar="DIR", help="make samples of these clean clips while training, without end"
+    )
+    parser.add_argument(
         "--publish", action="store_true", help="when all is trained, write the weights to the config's train.export too"
     )
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
@@ -43,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         config = load_config(args.config, args.cfg_options)
-        train(config, args.work_dir, args.resume, args.stage, args.data, args.device, args.publish)
+        train(config, args.work_dir, args.resume, args.stage, args.data, args.device, args.publish, args.footage)
     except (ValueError, FileNotFoundError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 2

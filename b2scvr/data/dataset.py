@@ -80,6 +80,9 @@ class StepDataset(Dataset[Batch], ABC):
     def __len__(self) -> int:
         """Return how many samples there are."""
 
+    def __str__(self) -> str:
+        return f"{len(self)} samples"
+
     @abstractmethod
     def __getitem__(self, draw: Draw) -> Batch:
         """Return a sample as tensors; the same draw gives the same ones."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from b2scvr.bitstream.video import list_videos
 from b2scvr.data.cache import CacheSettings, CleanClipJob, build_cache, write_json
-from b2scvr.data.dataset import Batch, PairDataset, StepSampler, View, make_loader
+from b2scvr.data.dataset import Batch, StepDataset
 from b2scvr.types import InputError
 
 COMPLETE = "complete.json"
@@ -36,15 +36,16 @@ def make_round(clips: list[Path], number: int, folder: Path, settings: CacheSett
 
 @dataclass
 class EndlessPairs:
-    """The samples of all rounds of the clips under `footage`, looked at as `view` says.
+    """The samples of all rounds of the clips under `footage`.
 
-    folder: where the rounds lie while they are used; all processes share it. round_batches: batches taken from a round.
-    workers: processes that make rounds, beside those that load batches. Raises InputError for a folder without clips.
+    folder: where the rounds lie while they are used; all processes share it. open_round: the folder of a round -> its
+    samples. round_batches: batches taken from a round. workers: processes that make rounds, beside those that load
+    batches. Raises InputError for a folder without clips.
     """
 
     footage: Path
     folder: Path
-    view: View
+    open_round: Callable[[Path], StepDataset]
     settings: CacheSettings
     round_batches: int = 200
     workers: int = 2
@@ -73,7 +74,7 @@ class EndlessPairs:
             for number in range(start // length, -(-stop // length)):
                 data = self._await(number, maker)
                 first, last = max(start, number * length), min(stop, (number + 1) * length)
-                yield from make_loader(StepSampler(data, size, first, last, rank, world), workers, pin)
+                yield from data.batches(size, first, last, rank, world, workers, pin)
         finally:
             if maker is not None:
                 maker.stop()
@@ -82,7 +83,7 @@ class EndlessPairs:
         """Return the folder of round `number`."""
         return self.folder / f"round_{number:05d}"
 
-    def _await(self, number: int, maker: _Maker | None) -> PairDataset:
+    def _await(self, number: int, maker: _Maker | None) -> StepDataset:
         folder = self.round_folder(number)
         if maker is not None:
             maker.wanted(number)
@@ -94,7 +95,7 @@ class EndlessPairs:
                 logger.info("waiting for round %d of the samples", number)
             waited = True
             time.sleep(POLL_S)
-        return PairDataset(folder, self.view, self.settings.seed)
+        return self.open_round(folder)
 
 
 class _Maker(threading.Thread):

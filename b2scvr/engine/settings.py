@@ -100,7 +100,11 @@ class TrainSettings:
     """What all stages share."""
 
     data: str = "cache/train"  # a cache folder of tools/make_pairs.py
-    validation: str | None = None  # another one
+    footage: str | None = None  # folder of clean clips: pairs without end are made of them, and data is not looked at
+    round_batches: int = 200  # footage: micro-batches until each clip is treated anew
+    pair_workers: int = 2  # footage: processes that make pairs
+    dependents: float = 0.0  # footage: chance of a dependent picture beside each broken one
+    validation: str | None = None  # another cache folder
     work_dir: str = "work_dirs/default"
     seed: int = 0
     precision: str = "fp32"
@@ -119,7 +123,7 @@ class TrainSettings:
     export: str | None = None  # the file that train.py --publish writes the weights to
 
     def __post_init__(self) -> None:
-        for name in ("log_every", "save_every", "validate_every", "keep"):
+        for name in ("log_every", "save_every", "validate_every", "keep", "round_batches", "pair_workers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name} must be at least 1, got {getattr(self, name)}")
         if self.workers < 0:

@@ -14,13 +14,12 @@ from torch import Tensor
 
 from b2scvr.checkpoints.load import load_weights, read_weights, save_weights, strip_prefix
 from b2scvr.config import Config
-from b2scvr.data.dataset import StepDataset, View, whole
-from b2scvr.data.window_dataset import make_dataset
 from b2scvr.engine.checkpoint import list_checkpoints
 from b2scvr.engine.run_record import commit
 from b2scvr.engine.runtime import Runtime
 from b2scvr.engine.settings import STAGE_PARTS, StageSettings, TrainSettings, read_settings
 from b2scvr.engine.trainer import Trainer
+from b2scvr.engine.training_data import make_data
 from b2scvr.engine.window_stage import stage_for
 from b2scvr.registry import MODELS
 
@@ -36,18 +35,23 @@ def train(
     data: str | None = None,
     device: str = "auto",
     publish: bool = False,
+    footage: str | None = None,
 ) -> bool:
     """Train the stages of `config` and return whether all are finished (False: the minutes ran out).
 
-    work_dir, data: instead of the config's. resume: "auto" (the last checkpoint of each stage in the work folder, if there
-    is one) or the path of a checkpoint of `stage`. stage: only this one. device: "auto" or "cpu". publish: when all stages
-    are finished, put their weights into the config's `train.export` too; without it nothing outside the work folder changes.
+    work_dir, data, footage: instead of the config's (data also instead of its footage). resume: "auto" (the last
+    checkpoint of each stage in the work folder, if there is one) or the path of a checkpoint of `stage`. stage: only this
+    one. device: "auto" or "cpu". publish: when all stages are finished, put their weights into the config's `train.export`
+    too; without it nothing outside the work folder changes.
 
     All that can be wrong with the config or the data is found before any training: ValueError for keys and values,
     InputError for the data, FileNotFoundError for a checkpoint.
     """
     run, stages = read_settings(config)
+    if data and footage:
+        raise ValueError("cached samples and footage to make samples of at once: choose --data or --footage")
     run = replace(run, work_dir=work_dir or run.work_dir, data=data or run.data)
+    run = replace(run, footage=None if data else footage or run.footage)
     if publish and not run.export:
         raise ValueError("--publish needs train.export in the config: the file to write the weights to")
     chosen = _choose(stages, stage, resume)
@@ -55,12 +59,10 @@ def train(
     if not torch.cuda.is_available() or device == "cpu":
         torch.set_num_threads(max(1, torch.get_num_threads() - run.workers))
     trainers = {name: _make_trainer(config, name, settings, run, runtime) for name, settings in chosen.items()}
-    sets = {name: _make_data(run, settings) for name, settings in chosen.items()}
+    sets = {name: make_data(run, name, settings) for name, settings in chosen.items()}
     for name, trainer in trainers.items():
         _resume(trainer, resume)
-        logger.info(
-            "%s: %d samples, from step %d of %d", name, len(sets[name][0]), trainer.step, trainer.settings.steps
-        )
+        logger.info("%s: %s, from step %d of %d", name, sets[name][0], trainer.step, trainer.settings.steps)
     if runtime.is_main:
         _write_record(config, run)
     deadline = None if run.max_minutes is None else time.monotonic() + 60 * run.max_minutes
@@ -119,6 +121,8 @@ def _make_trainer(config: Config, name: str, settings: StageSettings, run: Train
         "seed": run.seed,
         "precision": run.precision,
     }
+    if run.footage:
+        trained_as["footage"] = {"round_batches": run.round_batches, "dependents": run.dependents}
     if run.init:
         load_weights(run.init, {part: network})
         trained_as["init"] = run.init
@@ -144,13 +148,6 @@ def _load_pretrained(network: torch.nn.Module, wanted: object) -> dict[str, str]
     for name, digest in hashes.items():
         logger.info("%s: pretrained weights, SHA-256 %s", name, digest)
     return hashes
-
-
-def _make_data(run: TrainSettings, settings: StageSettings) -> tuple[StepDataset, StepDataset | None]:
-    def made(cache: str, view: View) -> StepDataset:
-        return make_dataset(cache, view, settings.samples, settings.window_shape, run.seed)
-
-    return made(run.data, settings.view), made(run.validation, whole(settings.view)) if run.validation else None
 
 
 def _resume(trainer: Trainer, resume: str | None) -> None:

@@ -8,12 +8,16 @@ import torch
 
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.data.cache import CacheSettings, SampleEntry, write_json
-from b2scvr.data.dataset import MAKING_SECONDS, View
+from b2scvr.data.dataset import MAKING_SECONDS, PairDataset, View
 from b2scvr.data.endless import COMPLETE, EndlessPairs
 from b2scvr.data.sample import SAMPLE_VERSION, save_sample
 from b2scvr.types import InputError
 
 VIEW = View(crop=(64, 64), broken_only=False)
+
+
+def open_round(folder):
+    return PairDataset(folder, VIEW)
 
 
 @pytest.fixture
@@ -37,7 +41,9 @@ def make_pairs(tmp_path, make_random_sample):
             write_json(folder / "index.json", {"version": SAMPLE_VERSION, "samples": [asdict(e) for e in entries]})
             write_json(folder / COMPLETE, {})
 
-        pairs = EndlessPairs(footage, tmp_path / name, VIEW, CacheSettings(), 3, 1, **{"make": make_round, **options})
+        pairs = EndlessPairs(
+            footage, tmp_path / name, open_round, CacheSettings(), 3, 1, **{"make": make_round, **options}
+        )
         return pairs, made
 
     return make
@@ -84,17 +90,17 @@ def test_a_round_that_fails_is_told(make_pairs, tmp_path):
     with pytest.raises(InputError, match=r"round 0 could not be made: a\.mp4: not a video"):
         taken(pairs, 0, 1)
     with pytest.raises(ValueError, match="at least 1"):
-        EndlessPairs(tmp_path / "footage", tmp_path, VIEW, CacheSettings(), 0)
+        EndlessPairs(tmp_path / "footage", tmp_path, open_round, CacheSettings(), 0)
     (tmp_path / "nothing").mkdir()
     with pytest.raises(InputError):
-        EndlessPairs(tmp_path / "nothing", tmp_path, VIEW, CacheSettings())
+        EndlessPairs(tmp_path / "nothing", tmp_path, open_round, CacheSettings())
 
 
 def test_rounds_of_a_real_clip_differ(tmp_path, pictures):
     footage = tmp_path / "footage"
     footage.mkdir()
     (footage / "a.h264").write_bytes(encode_h264(pictures[:20], crf=12))
-    pairs = EndlessPairs(footage, tmp_path / "pairs", VIEW, CacheSettings(), round_batches=1, workers=1)
+    pairs = EndlessPairs(footage, tmp_path / "pairs", open_round, CacheSettings(), round_batches=1, workers=1)
     first, second = taken(pairs, 0, 2)
     assert first["target"].shape == (2, 3, 64, 64) and np.isfinite(first["target"].numpy()).all()
     assert not torch.equal(first["target"], second["target"])

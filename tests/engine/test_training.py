@@ -8,6 +8,7 @@ import torch
 from b2scvr.checkpoints.known import VARIABLE, MissingWeightsError
 from b2scvr.checkpoints.load import read_metadata, read_weights, save_weights
 from b2scvr.config import load_config
+from b2scvr.data.endless import EndlessPairs
 from b2scvr.engine.training import train
 from b2scvr.types import InputError
 
@@ -85,3 +86,30 @@ def test_published_weights_are_wanted_unless_switched_off(make_config, tmp_path,
     with pytest.raises(MissingWeightsError, match=r"sam2\.1_hiera_tiny\.pt.*156 MB.*pretrained=False"):
         train(make_config("wanted", *options), stage="detect", device="cpu")
     assert train(make_config("scratch", options[0], "pretrained=False"), stage="detect", device="cpu")
+
+
+def test_pairs_without_end_are_trained_on_and_gone_on_with(make_config, tmp_path, monkeypatch):
+    wanted = []
+
+    def batches(self, size, start, stop, *_, **__):
+        wanted.append((self.footage.name, self.folder, self.settings.dependents, size, start, stop))
+        yield from self.open_round(cache_of(config)).batches(size, start, stop)
+
+    def cache_of(config):
+        return Path(config.train.data)
+
+    monkeypatch.setattr(EndlessPairs, "batches", batches)
+    footage = tmp_path / "footage"
+    footage.mkdir()
+    with pytest.raises(InputError):
+        train(make_config("endless"), stage="detect", device="cpu", footage=str(footage))
+    (footage / "a.mp4").touch()
+    config = make_config("endless", "train.dependents=0.5", "train.max_minutes=0")
+    assert not train(config, stage="detect", device="cpu", footage=str(footage))
+    assert train(config, stage="detect", device="cpu", footage=str(footage), resume="auto")
+    folder = tmp_path / "endless" / "detect" / "pairs"
+    assert wanted == [("footage", folder, 0.5, 1, 0, 2), ("footage", folder, 0.5, 1, 1, 2)]
+    with pytest.raises(ValueError, match=r"belongs to another config: footage\.dependents was 0\.5 and is now None"):
+        train(make_config("endless"), stage="detect", device="cpu", resume="auto")
+    with pytest.raises(ValueError, match="choose --data or --footage"):
+        train(config, data="cache", footage="footage", device="cpu")
