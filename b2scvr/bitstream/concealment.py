@@ -17,6 +17,7 @@ DISTRUSTED_BEFORE = 49  # macroblocks before an error that FFmpeg conceals too (
 _CONCEALING = re.compile(r"concealing (\d+) DC, (\d+) AC, (\d+) MV errors")
 _NOTICED = re.compile(r"error while decoding MB (\d+) (\d+)")
 _STATUS = re.compile(r"^ ?([0-9A-F]{1,2}) $")
+_LONGEST_STATUS = 5  # characters; there are as many of these messages as macroblocks
 
 
 def concealment_from_log(messages: list[str], rows: int, columns: int) -> np.ndarray | None:
@@ -25,8 +26,8 @@ def concealment_from_log(messages: list[str], rows: int, columns: int) -> np.nda
     When a failure is reported but the status list is not complete, the whole picture counts as concealed: it is better to
     distrust good macroblocks than to trust invented ones.
     """
-    reports = [match for message in messages if (match := _CONCEALING.search(message))]
-    codes = [int(match[1], 16) for message in messages if (match := _STATUS.match(message))]
+    reports = _reports(messages)
+    codes = [int(match[1], 16) for m in messages if len(m) <= _LONGEST_STATUS and (match := _STATUS.match(m))]
     if not reports and not codes:
         return None
     if len(codes) < rows * columns:
@@ -38,13 +39,17 @@ def concealment_from_log(messages: list[str], rows: int, columns: int) -> np.nda
 
 def noticed_in_log(messages: list[str]) -> list[tuple[int, int]]:
     """Return (row, column) of each macroblock in which the entropy decoder noticed an error."""
-    return [(int(m[2]), int(m[1])) for message in messages if (m := _NOTICED.search(message))]
+    told = (_NOTICED.search(message) for message in messages if len(message) > _LONGEST_STATUS)
+    return [(int(match[2]), int(match[1])) for match in told if match]
 
 
 def concealed_count(messages: list[str]) -> int:
     """Return how many macroblocks the decoder says it conceals, without their places (no `debug=er` needed)."""
-    reports = (match for message in messages if (match := _CONCEALING.search(message)))
-    return max((max(map(int, match.groups())) for match in reports), default=0)
+    return max((max(map(int, match.groups())) for match in _reports(messages)), default=0)
+
+
+def _reports(messages: list[str]) -> list[re.Match[str]]:
+    return [match for m in messages if len(m) > _LONGEST_STATUS and (match := _CONCEALING.search(m))]
 
 
 def _extend_back(status: np.ndarray, total: int) -> np.ndarray:

@@ -34,28 +34,29 @@ def _paint(records: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np
     First each cell gets the number of the record that it belongs to (0: none), then its vector is looked up. Cells beyond
     the picture, on all sides, take what blocks have there: they are cut off in the end.
     """
-    source = records["source"]
+    source = np.ascontiguousarray(records["source"])
     if not source.all():
         records, source = records[source != 0], source[source != 0]
-    block_w, block_h = records["w"], records["h"]
+    block_w, block_h = np.ascontiguousarray(records["w"]), np.ascontiguousarray(records["h"])
     table = np.zeros((len(records) + 1, 2), np.float32)
-    table[1:, 0], table[1:, 1] = records["motion_x"], records["motion_y"]
-    table[1:] /= np.maximum(records["motion_scale"], 1).astype(np.float32)[:, None]
+    scale = np.maximum(records["motion_scale"], 1).astype(np.float32)
+    for axis, name in enumerate(("motion_x", "motion_y")):
+        np.divide(records[name].astype(np.float32), scale, out=table[1:, axis])
     row = _cell_number(records["dst_y"], block_h, rows)
     column = _cell_number(records["dst_x"], block_w, columns)
     stride = columns + 2 * _REACH
     size = (rows + 2 * _REACH) * stride
     cell = (source > 0) * size + row * stride + column
-    number = np.arange(1, len(records) + 1, dtype=np.int32)
-    owner = np.zeros(2 * size, np.int32)
+    number = np.arange(1, len(records) + 1)
+    owner = np.zeros(2 * size, np.intp)
     owner[cell] = number
     wide, tall = block_w > MV_BLOCK, block_h > MV_BLOCK
     for covered, step in ((wide, 1), (tall, stride), (wide & tall, stride + 1)):
-        chosen = np.flatnonzero(covered)
+        chosen = covered.nonzero()[0]
         owner[cell[chosen] + step] = number[chosen]
     # A vector is two numbers of 32 bits: as one of 64 it is looked up at once.
     total = table.view(np.int64)[:, 0].take(owner).view(np.float32).reshape(-1, 2)
-    small = np.flatnonzero((block_h < MV_BLOCK) | (block_w < MV_BLOCK))
+    small = (np.minimum(block_h, block_w) < MV_BLOCK).nonzero()[0]
     if len(small):
         _average(records[small], cell[small], table[1 + small], total)
     inside = slice(None), slice(_REACH, -_REACH), slice(_REACH, -_REACH)
@@ -65,8 +66,8 @@ def _paint(records: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np
 
 def _cell_number(centre: np.ndarray, size: np.ndarray, count: int) -> np.ndarray:
     """Return the row or column of each block's first cell, counted from the cells beyond the picture on."""
-    first = (centre.astype(np.int32) - size // 2) // MV_BLOCK
-    return np.clip(first, -_REACH, count) + _REACH
+    first = (centre.astype(np.intp) - (size >> 1)) // MV_BLOCK
+    return np.minimum(np.maximum(first, -_REACH), count) + _REACH
 
 
 def _average(records: np.ndarray, cell: np.ndarray, vectors: np.ndarray, out: np.ndarray) -> None:
