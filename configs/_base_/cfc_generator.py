@@ -1,6 +1,7 @@
 """The published recovery generator at its published size; damage is where the decoder concealed, or as --masks say."""
 
 dac = dict(type="ConcealedMacroblocks")
+frames = dict(schedule="exact")  # of frames mode: "published", "exact" (the same pictures, sooner) or "fast"
 cfc = dict(
     type="RecoveryGenerator",
     parts=("augmentation", "completion", "experts"),
