@@ -35,7 +35,7 @@ class Result:
 
     scores: by metric and ending. No ending: over the pictures that the protocol counts (all damaged ones); `_all`: over all
     pictures; `_broken`: over those that count and lost bits of their own; `_dependent`: over the others that count. None
-    where there is no such picture; a metric that was not computed is not there. `psnr` in dB; `iou`, `precision` and
+    where there is no such picture, or, of these two, no bitstream that tells; a metric that was not computed is not there. `psnr` in dB; `iou`, `precision` and
     `recall` of the masks pool the pixels; all others are means over pictures, or over pairs of them (`warping_error`).
     """
 
@@ -65,8 +65,11 @@ class Judge:
         decoded = twin.coded.clip.frames
         differs = damaged_pictures(decoded, twin.clean)
         counted = differs if protocol.counted == "damaged" else np.asarray(twin.masks.any(axis=(1, 2)))
-        own = counted & np.isin(twin.coded.clip.status, (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST))
-        self.scopes = dict(zip(SCOPES, (counted, np.ones_like(counted), own, counted & ~own), strict=True))
+        status = twin.coded.clip.status
+        own = counted & np.isin(status, (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST))
+        # Without a bitstream nobody knows which pictures lost bits of their own.
+        dependent = counted & ~own & (status != AccessUnitStatus.INTACT).any()
+        self.scopes = dict(zip(SCOPES, (counted, np.ones_like(counted), own, dependent), strict=True))
         self.clean, self.decoded = self._at_size(twin.clean), self._at_size(decoded)
         self.masks = mask_truth(self.decoded, self.clean) if protocol.counted == "damaged" else self._masks(twin.masks)
         missing = missing_metrics(protocol, (self.clean.shape[1], self.clean.shape[2]))

@@ -167,10 +167,13 @@ def _coded_pictures(clip: BscvClip) -> CodedClip:
 
 
 def _without_bitstream(twin: Twin, size: tuple[int, int]) -> Twin:
-    """Return pictures and masks at `size` alone: what the bitstream says is on the grid of the native size."""
-    frames = resize_pictures(twin.coded.clip.frames, size)
-    coded = CodedClip(blank_clip(frames, twin.coded.clip.fps, twin.coded.clip.codec, ""), [])
-    return replace(twin, clean=resize_pictures(twin.clean, size), coded=coded, masks=resize_masks(twin.masks, size))
+    """Return pictures, masks and the pictures' status at `size`: else the bitstream speaks of the native size."""
+    native = twin.coded.clip
+    blank = blank_clip(resize_pictures(native.frames, size), native.fps, native.codec, "")
+    return replace(
+        twin, clean=resize_pictures(twin.clean, size), masks=resize_masks(twin.masks, size),
+        coded=CodedClip(replace(blank, status=native.status), []),
+    )  # fmt: skip
 
 
 def run_twins(

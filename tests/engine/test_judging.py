@@ -53,6 +53,19 @@ def test_the_truth_has_the_best_of_everything(twin):
     assert found["recall"] == 0 and found["boundary_f"] < 1 and found.told == "true masks"
 
 
+def test_without_a_bitstream_broken_and_dependent_are_not_told_apart(twin):
+    twin.coded.clip.status[:] = AccessUnitStatus.INTACT
+    found = Judge(twin, Protocol()).result("c", twin.coded.clip.frames, twin.masks, 0.0)
+    assert (found.damaged, found.broken) == (2, 0) and found["psnr"] < 100
+    assert found["psnr_broken"] is found["psnr_dependent"] is found["iou_dependent"] is None
+
+
+def test_lost_pictures_lost_bits_of_their_own(twin):
+    twin.coded.clip.status[2] = AccessUnitStatus.LOST
+    found = Judge(twin, Protocol()).result("c", twin.coded.clip.frames, twin.masks, 0.0)
+    assert (found.damaged, found.broken) == (2, 2) and found["psnr_dependent"] is None
+
+
 def test_pictures_with_a_mask_count_where_the_protocol_says_so(twin):
     found = Judge(twin, Protocol(counted="masked")).result("c", twin.coded.clip.frames, twin.masks, 0.0)
     assert (found.damaged, found.broken) == (1, 1) and found["psnr"] == pytest.approx(half_off(20))
