@@ -35,8 +35,9 @@ class Result:
 
     scores: by metric and ending. No ending: over the pictures that the protocol counts (all damaged ones); `_all`: over all
     pictures; `_broken`: over those that count and lost bits of their own; `_dependent`: over the others that count. None
-    where there is no such picture, or, of these two, no bitstream that tells; a metric that was not computed is not there. `psnr` in dB; `iou`, `precision` and
-    `recall` of the masks pool the pixels; all others are means over pictures, or over pairs of them (`warping_error`).
+    where there is no such picture, or, of these two, no bitstream that tells; a metric that was not computed is not there.
+    `psnr` in dB; `iou`, `precision` and `recall` of the masks pool the pixels; all others are means over pictures, or over
+    pairs of them (`warping_error`).
     """
 
     clip: str
