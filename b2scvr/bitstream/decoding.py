@@ -11,7 +11,6 @@ next IDR picture, and the pictures up to there are marked as `stained`.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import mmap
@@ -98,7 +97,7 @@ class Decoding:
         height, width = first.height - top - bottom, first.width - left - right
         shape = (self.count, height, width, 3)
         try:
-            self.frames = _reserved(shape)
+            self.frames = _touched(shape)
         except (OSError, MemoryError) as error:
             raise InputError(
                 f"{self.count} pictures of {width}x{height} need {math.prod(shape) / (1 << 30):.1f} GiB of memory, "
@@ -206,16 +205,17 @@ def _open(codec: str, extradata: bytes | None, options: dict[str, str]) -> av.Vi
     return decoder
 
 
-def _reserved(shape: tuple[int, ...]) -> np.ndarray:
-    """Return an uint8 array in large pages of memory where the system has them: to get the usual ones costs more than to
-    fill them."""
-    size = math.prod(shape)
-    if not hasattr(mmap, "MADV_HUGEPAGE"):
+def _touched(shape: tuple[int, ...]) -> np.ndarray:
+    """Return an uint8 array whose memory is there already: page by page, at first use, it costs more.
+
+    Large pages would be cheaper still, but not in a virtual machine that gives free ones back to its host: there they cost
+    as much as parsing does.
+    """
+    populate = getattr(mmap, "MAP_POPULATE", 0)
+    if not populate:
         return np.empty(shape, np.uint8)
-    block = mmap.mmap(-1, max(1, size), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with contextlib.suppress(OSError):  # a system built without them
-        block.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(block, np.uint8, size).reshape(shape)
+    block = mmap.mmap(-1, max(1, math.prod(shape)), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | populate)
+    return np.frombuffer(block, np.uint8, math.prod(shape)).reshape(shape)
 
 
 def _write_rgb(frame: av.VideoFrame, corner: tuple[int, int], out: np.ndarray) -> None:

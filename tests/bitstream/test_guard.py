@@ -167,6 +167,6 @@ def test_a_clip_larger_than_memory_says_how_large(monkeypatch):
     def no_room(*_, **__):
         raise OSError(12, "Cannot allocate memory")
 
-    monkeypatch.setattr("b2scvr.bitstream.decoding._reserved", no_room)
+    monkeypatch.setattr("b2scvr.bitstream.decoding._touched", no_room)
     with pytest.raises(InputError, match=r"12 pictures of 96x80 need 0\.0 GiB of memory, .* read a shorter part"):
         reader.decode(make(ALL["cabac"], moving_pictures()))
