@@ -71,8 +71,15 @@ def load_network_state(network: nn.Module, state: Mapping[str, Any]) -> None:
 
 
 def load_optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Give the optimiser of `network` a state of `optimizer_state`; all processes have it."""
+    """Give the optimiser of `network` a state of `optimizer_state`; all processes have it.
+
+    ValueError for that of a network that was not spread, where parameters are numbered and not named.
+    """
     if is_sharded(network):
+        if any(not isinstance(name, str) for group in state["param_groups"] for name in group["params"]):
+            raise ValueError(
+                "the checkpoint is of a run with train.parallel='ddp'; go on in that way, or use train.init"
+            )
         set_optimizer_state_dict(network, optimizer, dict(state), options=_SCATTER)
     else:
         optimizer.load_state_dict(dict(state))

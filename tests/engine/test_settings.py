@@ -29,11 +29,23 @@ def test_the_default_config_is_valid():
         ("stages.recover.batch=0", "batch must be at least 1"),
         ("stages.recover.lr=-1", "lr must be above 0"),
         ("train.keep=0", r"train\.keep must be at least 1"),
+        ("train.workers=-1", r"train\.workers must be at least 0"),
+        ("train.round_batches=0", r"train\.round_batches must be at least 1"),
+        ("stages.detect.schedule=linear", "schedule must be one of cosine, step, got 'linear'"),
+        ("stages.detect.schedule=step", "milestones belong to the schedule 'step'"),
+        ("stages.detect.milestones=[100,200]", "milestones belong to the schedule 'step'"),
     ],
 )
 def test_nonsense_is_refused_with_the_nearest_name(option, message):
     with pytest.raises(ValueError, match=message):
         read_settings(load_config(CONFIG, [option]))
+
+
+@pytest.mark.parametrize("milestones", [[200, 100], [100, 100], [100, 2200]])
+def test_milestones_rise_and_lie_within_the_run(milestones):
+    options = ["stages.detect.schedule=step", f"stages.detect.milestones={milestones}"]
+    with pytest.raises(ValueError, match="milestones must rise and lie before the last of 2200 steps"):
+        read_settings(load_config(CONFIG, [option.replace(" ", "") for option in options]))
 
 
 def test_a_missing_key_is_named(tmp_path):
