@@ -168,8 +168,7 @@ class Pipeline:
         with self._timed("parse"):
             restore_vectors(whole, self.decode)
         sent = whole.clip
-        repaired, done = whole, set[int]()
-        seen: dict[int, PictureDamage] = {}
+        repaired, done, seen = whole, set[int](), dict[int, PictureDamage]()
         total = int((sent.status == AccessUnitStatus.BROKEN).sum())
         while chosen := next_broken(repaired.clip, done):
             clip = _with_vectors(repaired.clip, sent)
@@ -183,10 +182,11 @@ class Pipeline:
             if len(repaired.clip) != len(sent):
                 raise SpliceError(f"the repaired stream has {len(repaired.clip)} pictures, not {len(sent)}")
             mark_unrestored(repaired.clip, {slot: planes for slot, planes in rebuilt.items() if slot not in done})
-        frames = repaired.clip.frames
-        found = _masks_by_difference(sent.frames, frames, seen, self.difference_levels)
+        # What the repair did not reach predicts from what never arrived.
+        seen |= {slot: self._look(repaired.clip, slot)[1] for slot in _damaged(repaired.clip) if slot not in seen}
+        found = _masks_by_difference(sent.frames, repaired.clip.frames, seen, self.difference_levels)
         grown = level_notes(coded.access_units, repaired.access_units, sent.fps)
-        notes = sent.notes + tuple(_remains(repaired.clip)) + tuple(grown)
+        frames, notes = repaired.clip.frames, (*sent.notes, *_remains(repaired.clip), *grown)
         return RecoveredClip(frames, found, "splice", repaired.stream(), tuple(sorted(done)), self.seconds, notes)
 
     def _splice(self, coded: CodedClip, pictures: dict[int, Planes]) -> CodedClip:
@@ -310,7 +310,7 @@ def _with_vectors(clip: ParsedClip, sent: ParsedClip) -> ParsedClip:
 def _masks_by_difference(
     decoded: np.ndarray, repaired: np.ndarray, seen: dict[int, PictureDamage], levels: int
 ) -> CorruptionMasks:
-    """Masks of a spliced clip: what the repair changed visibly, and in the broken pictures what the detector saw too."""
+    """Masks of a repaired clip: what the repair changed visibly, and what the detector saw in the pictures that it judged."""
     masks = np.stack([damage_mask(old, new, levels) for old, new in zip(decoded, repaired, strict=True)])
     confidence = np.ones(len(masks), np.float32)
     for slot, damage in seen.items():

@@ -67,6 +67,17 @@ def test_frames_that_nothing_touched_stay_bit_for_bit(streams):
         assert not recovered.masks.masks[intact].any()
 
 
+def test_masks_show_what_splicing_cannot_reach(streams):
+    clean, whole = reader.decode(streams[0]).clip, reader.decode(streams[1])
+    slot = int(np.flatnonzero(whole.clip.is_reference & (np.arange(len(whole.clip)) > 16))[1])
+    gone = int(whole.clip.decode_index[slot])  # a picture that never arrived: nothing can be put in its place
+    damaged = reader.decode(b"".join(unit for index, unit in enumerate(whole.access_units) if index != gone))
+    recovered = Pipeline(Oracle(clean), Oracle(clean), mode="splice", decode=reader.decode).recover(damaged)
+    left = reader.decode(recovered.repaired).clip.status == AccessUnitStatus.DEPENDENT
+    assert left[17:].any() and not left[:16].any()
+    assert recovered.masks.masks[left].all() and not set(np.flatnonzero(left)) & set(recovered.restored)
+
+
 def test_frames_mode_restores_every_damaged_picture(streams):
     clean, damaged = reader.decode(streams[0]).clip, reader.decode(streams[1])
     recovered = Pipeline(Oracle(clean), Oracle(clean), mode="frames").recover(damaged)
