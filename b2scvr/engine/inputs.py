@@ -10,7 +10,7 @@ import numpy as np
 from b2scvr.bitstream.demux import ELEMENTARY
 from b2scvr.bitstream.reader import read
 from b2scvr.data.bscv.layout import DAMAGED_SUFFIX
-from b2scvr.types import InputError, ParsedClip
+from b2scvr.types import AccessUnitStatus, InputError, ParsedClip
 from b2scvr.write.png import SUFFIXES as PICTURE_SUFFIXES
 from b2scvr.write.png import read_mask, read_masks, read_pictures
 
@@ -96,8 +96,17 @@ def load_truth(path: Path, clip: ParsedClip) -> np.ndarray:
 
 
 def load_masks(path: Path, clip: ParsedClip) -> np.ndarray:
-    """Return the masks of a folder, uint8 [T, H, W], 1 = corrupted. Raises InputError as `load_truth` does."""
-    return _matching(path, read_masks(path), clip)
+    """Return the masks of a folder, uint8 [T, H, W], 1 = corrupted.
+
+    Raises InputError as `load_truth` does, and when they mark nothing although pictures of `clip` are damaged.
+    """
+    masks = _matching(path, read_masks(path), clip)
+    damaged = int((clip.status != AccessUnitStatus.INTACT).sum())
+    if damaged and not masks.any():
+        raise InputError(
+            f"{path}: its {len(masks)} masks mark nothing, the input has {damaged} damaged pictures; leave --masks out"
+        )
+    return masks
 
 
 def load_first_mask(path: Path, clip: ParsedClip) -> tuple[int, np.ndarray]:

@@ -39,9 +39,13 @@ def read_pictures(folder: Path) -> np.ndarray:
 def read_masks(folder: Path) -> np.ndarray:
     """Return the masks of a folder in the order of their names, uint8 [T, H, W], 1 where a sample is above 127.
 
-    Raises InputError when the folder holds none, one cannot be read, or their sizes differ.
+    Raises InputError when the folder holds none, one cannot be read, their sizes differ, or they hold small numbers only,
+    as masks in 0 and 1 do.
     """
-    return (_read(folder, cv2.IMREAD_GRAYSCALE) > _MASK_LEVEL).astype(np.uint8)
+    samples = _read(folder, cv2.IMREAD_GRAYSCALE)
+    if 0 < samples.max() <= _MASK_LEVEL:
+        raise InputError(f"{folder}: masks of samples up to {samples.max()}; damaged is 255, all else 0")
+    return (samples > _MASK_LEVEL).astype(np.uint8)
 
 
 def read_mask(path: Path) -> np.ndarray:

@@ -149,6 +149,10 @@ def test_inputs_that_do_not_belong_together_are_named(generator, scene):
     pictures, mask = scene()
     with pytest.raises(ValueError, match=r"mask is \[1, 4, 1, 30, 49\], pictures \[1, 4, 3, 30, 50\] ask for"):
         network(pictures, mask[..., :49], 3)
+    with pytest.raises(ValueError, match=r"mask: numbers in \[0, 1\] are asked for, floating point, got torch.uint8"):
+        network(pictures, mask.to(torch.uint8), 3)
+    with pytest.raises(ValueError, match="pictures: numbers in"):
+        network((pictures * 255).byte(), mask, 3)
     with pytest.raises(ValueError, match="corrupted is"):
         network(pictures, mask, 3, pictures[:, :3])
     with pytest.raises(ValueError, match="between 1 and the window's 4 pictures, got 5"):

@@ -65,6 +65,23 @@ def test_truth_and_masks_must_fit_the_clip(tmp_path, clean_stream):
         load_truth(tmp_path / "short", clip)
 
 
+def test_masks_of_another_size_number_or_kind_and_empty_ones_are_told_apart(tmp_path, damaged_stream):
+    clip = reader.decode(damaged_stream).clip
+    shape = clip.frames.shape[:3]
+    write_masks(tmp_path / "small", np.ones((shape[0], 48, 64), np.uint8))
+    write_masks(tmp_path / "few", np.ones((3, *shape[1:]), np.uint8))
+    write_masks(tmp_path / "empty", np.zeros(shape, np.uint8))
+    write_pictures(tmp_path / "ones", np.ones((*shape, 3), np.uint8))
+    for name, message in (
+        ("small", "holds 24 pictures of 64x48, the input has 24 pictures of 128x96"),
+        ("few", "holds 3 pictures of 128x96, the input has 24"),
+        ("empty", r"its 24 masks mark nothing, the input has \d+ damaged pictures"),
+        ("ones", "masks of samples up to 1; damaged is 255"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_masks(tmp_path / name, clip)
+
+
 def test_the_first_mask_is_a_numbered_picture_or_the_first_of_a_folder_that_marks_anything(tmp_path, clean_stream):
     clip = reader.decode(clean_stream).clip
     masks = np.zeros(clip.frames.shape[:3], np.uint8)
