@@ -2,6 +2,7 @@
 
 python tools/benchmark.py pipeline INPUT    one input through the whole path
 python tools/benchmark.py parse INPUT       all maps of an elementary H.264 stream, beside plain decoding, on one core
+python tools/benchmark.py detect             detection in a made-up clip, ours beside the published schedule
 python tools/benchmark.py recover           the full recovery network's schedules side by side on a made-up clip
 """
 
@@ -13,11 +14,13 @@ import sys
 import tempfile
 import time
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also runs from a checkout that is not installed
 
 from b2scvr import DEFAULT_CONFIG
+from b2scvr.engine.detect_benchmark import OURS, build_detector, measure_detection
 from b2scvr.engine.infer import Request, run
 from b2scvr.engine.inputs import Job
 from b2scvr.engine.parse_benchmark import measure_parsing
@@ -45,8 +48,24 @@ def parser() -> argparse.ArgumentParser:
     parse.add_argument("--repeat", type=int, default=5, metavar="N", help="runs; the median counts (default 5)")
     parse.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parse.set_defaults(measure=measure_parse)
+    _add_detect(
+        parts.add_parser("detect", help="frames a second and memory of detection, beside the published schedule")
+    )
     _add_recover(parts.add_parser("recover", help="seconds and peak memory of each schedule of the full network"))
     return it
+
+
+def _add_detect(it: argparse.ArgumentParser) -> None:
+    it.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="its dac, with random weights")
+    it.add_argument("--frames", type=int, nargs="+", default=[8], metavar="N", help="clips of so many (default 8)")
+    it.add_argument("--size", default="640x360", metavar="WxH")
+    it.add_argument("--ours-only", action="store_true", help="without the published schedule")
+    it.add_argument("--device", default="auto")
+    it.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="of our schedule")
+    it.add_argument("--compile", action="store_true", help="torch.compile the image encoder and the memory attention")
+    it.add_argument("--threads", type=int, metavar="N", help="CPU threads of torch (default: torch's choice)")
+    it.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    it.set_defaults(measure=measure_detect)
 
 
 def _add_recover(it: argparse.ArgumentParser) -> None:
@@ -81,6 +100,42 @@ def measure_parse(arguments: argparse.Namespace) -> int:
         print(json.dumps(found))
     else:
         print("\n".join(f"{name:<44}{value:>10.1f}" for name, value in found.items()))
+    return 0
+
+
+def measure_detect(arguments: argparse.Namespace) -> int:
+    """Measure detection and print; return the exit code (wrong use leaves through the parser, with 2)."""
+    import torch
+
+    from b2scvr.pipeline import pick_device
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    try:
+        width, height = (int(side) for side in arguments.size.split("x"))
+        network = build_detector(arguments.config, str(pick_device(arguments.device)))
+        if arguments.compile:
+            network.sam.image_encoder.compile()
+            network.sam.memory_attention.compile()
+        found = measure_detection(
+            network, arguments.frames, (width, height), arguments.dtype, published=not arguments.ours_only
+        )
+    except (FileNotFoundError, ValueError) as error:
+        parser().error(str(error))
+    rows = [{**asdict(one), "frames_per_second": one.frames_per_second} for one in found]
+    if arguments.json:
+        print(json.dumps(rows))
+        return 0
+    print("schedule   type  frames  looked at   frames/s   CPU s/frame  memory beyond weights and clip, MiB")
+    for one in found:
+        print(
+            f"{one.schedule:<11}{one.dtype:<6}{one.frames:>6}{one.looked_at:>11}{one.frames_per_second:>11.3f}"
+            f"{one.cpu_seconds / one.frames:>14.3f}{one.peak_bytes / MEBIBYTE:>12.0f}"
+        )
+    if not arguments.ours_only:
+        ours = next(one for one in found if one.schedule == OURS)
+        faster, cheaper = found[0].seconds / ours.seconds, found[0].cpu_seconds / ours.cpu_seconds
+        print(f"ours is {faster:.2f} times as fast, {cheaper:.2f} in CPU time")
     return 0
 
 

@@ -31,3 +31,15 @@ def test_a_file_that_is_no_video(tool, tmp_path, capsys):
     path.write_text("not a video")
     assert tool.main(["parse", str(path)]) == 3
     assert "notes.h264" in capsys.readouterr().err
+
+
+def test_detection_is_timed_beside_the_published_schedule(tool, capsys):
+    config = str(ROOT / "configs" / "dac" / "ablation" / "all.py")
+    arguments = ["detect", "--config", config, "--frames", "4", "--size", "64x48", "--device", "cpu"]
+    assert tool.main([*arguments, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["schedule"], row["looked_at"]) for row in rows] == [("published", 4), ("ours", 1)]
+    assert tool.main(arguments) == 0
+    assert "times as fast" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        tool.main([*arguments[:-6], "--frames", "1"])

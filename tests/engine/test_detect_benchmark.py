@@ -1,0 +1,55 @@
+"""The detection benchmark: what is run, not how long it takes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from b2scvr.engine import detect_benchmark as benchmark
+from b2scvr.types import AccessUnitStatus
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ROOT / "configs" / "dac" / "ablation" / "all.py"
+
+
+@pytest.fixture(scope="module")
+def network():
+    return benchmark.build_detector(SMALL)
+
+
+def test_the_clip_is_a_clip():
+    clip = benchmark.made_up_clip(10, (70, 50)).validate()
+    assert [int(s) for s in clip.status[:4]] == [AccessUnitStatus.INTACT] * 3 + [AccessUnitStatus.BROKEN]
+    assert (clip.status[4:8] == AccessUnitStatus.DEPENDENT).all() and clip.status[8] == AccessUnitStatus.INTACT
+    assert clip.concealed[3, -1].all() and not clip.concealed[3, 0].any() and not clip.concealed[4].any()
+    assert not np.array_equal(clip.frames[0], clip.frames[1])
+
+
+def test_both_schedules_use_the_same_weights_and_ours_looks_at_what_is_damaged(network):
+    looks = []
+    handle = network.neck.register_forward_hook(lambda *_: looks.append(1))
+    try:
+        published, ours = benchmark.measure_detection(network, [5], (64, 48))
+    finally:
+        handle.remove()
+    assert (published.schedule, published.looked_at, ours.schedule, ours.looked_at) == ("published", 5, "ours", 2)
+    assert len(looks) == 7
+    assert ours.frames_per_second > 0 and ours.cpu_seconds > 0 and ours.peak_bytes >= 0
+
+
+def test_the_published_schedule_shows_a_large_picture_of_the_vectors(network):
+    shapes = []
+    handle = network.tokens.embedder.register_forward_hook(lambda _, given, __: shapes.append(given[0].shape[-2:]))
+    try:
+        benchmark.published_schedule(network, benchmark.made_up_clip(2, (64, 48)))
+    finally:
+        handle.remove()
+    assert shapes == [torch.Size((74, 74))] * 2
+
+
+def test_other_detectors_and_clips_without_damage_are_refused(network):
+    with pytest.raises(ValueError, match="timed are configs with dac=Detector"):
+        benchmark.build_detector(ROOT / "configs" / "vector_fill.py")
+    with pytest.raises(ValueError, match="holds no damaged one"):
+        benchmark.measure_detection(network, [2], (64, 48))
