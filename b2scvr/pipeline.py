@@ -122,7 +122,7 @@ class Pipeline:
             with self._timed("parse"):
                 whole, rebuilt = rebuild_lost(coded, self.decode)
             require_spliceable(whole)
-            if self.mode == "auto" and not (whole.clip.status == AccessUnitStatus.BROKEN).any():
+            if self.mode == "auto" and not next_broken(whole.clip, set()):
                 raise SpliceError("no picture is left to replace: the damage comes from access units that were lost")
             return self._recover_splice(coded, whole, rebuilt)
         except SpliceError as error:

@@ -120,8 +120,8 @@ class ParsedClip:
     )  # matrix between the decoder's samples and RGB, and whether they use the full range
     pixel_format: str = "yuv420p"  # of the decoder's samples, by FFmpeg's name
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)  # coded but not shown: left, right, top, bottom
-    planes: dict[int, Planes] = field(default_factory=dict)  # decoder samples of the broken pictures, by display index;
-    # whole macroblocks: what is not shown is there too
+    planes: dict[int, Planes] = field(default_factory=dict)  # decoder samples by display index, of pictures that
+    # are broken or predict from access units that are not in the stream; whole macroblocks: what is not shown is there too
     sources: dict[str, str] = field(default_factory=dict)  # field -> where it was read, in words
     parser_version: int = PARSER_VERSION
     notes: tuple[str, ...] = ()  # evidence that is missing, in words

@@ -64,10 +64,10 @@ def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, dig
             continue
         missing_modes += picture.modes is None
         _place(clip, slot, picture)
+        if picture.planes is not None:
+            clip.planes[slot] = picture.planes
         if decoding.is_broken(index) or (codec != "h264" and picture.is_corrupt):  # only H.264's decoder tells where
             clip.status[slot] = AccessUnitStatus.BROKEN
-            if picture.planes is not None:
-                clip.planes[slot] = picture.planes
         elif index in decoding.stained:
             clip.status[slot] = AccessUnitStatus.DEPENDENT
         if index in decoding.concealed:

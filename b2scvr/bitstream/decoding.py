@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import math
 import mmap
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import av
@@ -113,16 +114,22 @@ class Decoder:
     """Decodes the access units of one stream in order."""
 
     def __init__(
-        self, codec: str, extradata: bytes | None, count: int, unread: set[int], concealment: str | None = None
+        self,
+        codec: str,
+        extradata: bytes | None,
+        count: int,
+        unread: set[int],
+        concealment: str | None = None,
+        orphans: Collection[int] = (),
     ) -> None:
         """codec: FFmpeg's name. count: access units to come. unread: those with bits that the decoder passes over.
-        concealment: libavcodec's option `ec`; None leaves its default."""
+        concealment: libavcodec's option `ec`; None leaves its default. orphans: those whose samples are kept too."""
         self._codec, self._extradata = codec, extradata
         self._options = {} if concealment is None else {"ec": concealment}
         self._context = _open(codec, extradata, self._options)
         self._reformatter = VideoReformatter()  # one for all pictures: each new one sets up its tables again
         self._sets, self._sent = ParameterSets(), dict[bytes, None]()  # parameter sets so far, read and as they came
-        self._tainted = False
+        self._tainted, self._orphans = False, orphans
         self.found = Decoding(count, unread=unread)
 
     def decode_all(self, units: list[bytes], lead_ins: dict[int, list[bytes]]) -> Decoding:
@@ -184,7 +191,8 @@ class Decoder:
                 continue
             shown = self._reformatter.reformat(frame, format="rgb24", threads=1)
             _write_rgb(shown, (found.crop[2], found.crop[0]), found.frames[len(found.pictures)])
-            found.pictures[frame.pts] = _describe(frame, found.size, section, found.is_broken(frame.pts))
+            keep_planes = found.is_broken(frame.pts) or frame.pts in self._orphans
+            found.pictures[frame.pts] = _describe(frame, found.size, section, keep_planes)
 
     def _crop(self, frame: av.VideoFrame) -> tuple[int, int, int, int]:
         """What the parameter sets cut off a frame; FFmpeg would keep a left margin so that its lines stay aligned."""

@@ -17,7 +17,7 @@ from b2scvr.bitstream.logs import printing_at
 from b2scvr.bitstream.probe import probe
 from b2scvr.bitstream.reference_lists import slice_references
 from b2scvr.bitstream.references import add_references
-from b2scvr.types import InputError, ParsedClip
+from b2scvr.types import MISSING_REFERENCE, InputError, ParsedClip
 
 
 def read(path: str | Path) -> ParsedClip:
@@ -90,9 +90,14 @@ def _parse(
     references = slice_references(units) if is_h264 else []
     answers = probe(units, references) if is_h264 else []
     unread = coded.damaged | {index for index, answer in enumerate(answers) if answer.unread}
+    orphans = {
+        index
+        for index, slices in enumerate(references)
+        if any(MISSING_REFERENCE in ls for s in slices for ls in s.lists)
+    }
     try:
         with printing_at(av.logging.DEBUG):
-            decoder = Decoder(coded.decoder, coded.extradata, len(units), unread, concealment)
+            decoder = Decoder(coded.decoder, coded.extradata, len(units), unread, concealment, orphans)
             decoding = decoder.decode_all(units, coded.lead_ins)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error

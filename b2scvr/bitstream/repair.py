@@ -12,7 +12,7 @@ from b2scvr.bitstream.planes import chroma_scale, grow_grid
 from b2scvr.bitstream.slice_header import parse_slice_header
 from b2scvr.bitstream.splice import check_slices, check_spliceable, splice_picture
 from b2scvr.bitstream.syntax import ParameterSets
-from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip, Planes, SpliceError
+from b2scvr.types import MB_SIZE, MISSING_REFERENCE, AccessUnitStatus, ParsedClip, Planes, SpliceError
 
 B_SLICE, SLICE_KINDS = 1, 5  # slice_type modulo 5, H.264 table 7-6
 VECTOR_FIELDS = (
@@ -132,16 +132,26 @@ def _has_temporal_slice(unit: bytes, sets: ParameterSets) -> bool:
 def next_broken(clip: ParsedClip, done: set[int]) -> list[int]:
     """Return the display indices to restore next: the first broken picture of each IDR period that is not in `done`.
 
+    A picture that predicts from access units that are not in the stream counts as broken: nothing can be put in their place,
+    and what follows is right once it is.
+
     The later ones of a period are looked at again once it is repaired: what is right in them depends on it.
     """
     chosen: list[int] = []
     taken = False
     for slot in np.argsort(clip.decode_index, kind="stable"):
         taken = taken and not clip.is_key[slot]
-        if not taken and _is_broken(clip.status[slot]) and slot not in done:
+        if not taken and (_is_broken(clip.status[slot]) or _is_orphan(clip, slot)) and slot not in done:
             chosen.append(int(slot))
             taken = True
     return chosen
+
+
+def _is_orphan(clip: ParsedClip, slot: int) -> bool:
+    """Whether a picture whose samples are at hand predicts from access units that are not in the stream."""
+    if clip.status[slot] != AccessUnitStatus.DEPENDENT or slot not in clip.planes:
+        return False
+    return any((found[slot] == MISSING_REFERENCE).any() for found in (clip.past_reference, clip.future_reference))
 
 
 def _is_broken(status: int) -> bool:

@@ -67,12 +67,15 @@ def test_frames_that_nothing_touched_stay_bit_for_bit(streams):
         assert not recovered.masks.masks[intact].any()
 
 
-def test_masks_show_what_splicing_cannot_reach(streams):
+def test_what_predicts_from_what_never_arrived_is_restored_and_masks_show_the_rest(streams):
     clean, whole = reader.decode(streams[0]).clip, reader.decode(streams[1])
     slot = int(np.flatnonzero(whole.clip.is_reference & (np.arange(len(whole.clip)) > 16))[1])
     gone = int(whole.clip.decode_index[slot])  # a picture that never arrived: nothing can be put in its place
     damaged = reader.decode(b"".join(unit for index, unit in enumerate(whole.access_units) if index != gone))
     recovered = Pipeline(Oracle(clean), Oracle(clean), mode="splice", decode=reader.decode).recover(damaged)
+    broken = set(np.flatnonzero(damaged.clip.status == AccessUnitStatus.BROKEN))
+    orphans = set(recovered.restored) - broken  # they predict from what never arrived
+    assert orphans and all(damaged.clip.status[slot] == AccessUnitStatus.DEPENDENT for slot in orphans)
     left = reader.decode(recovered.repaired).clip.status == AccessUnitStatus.DEPENDENT
     assert left[17:].any() and not left[:16].any()
     assert recovered.masks.masks[left].all() and not set(np.flatnonzero(left)) & set(recovered.restored)
