@@ -73,6 +73,12 @@ class Runtime:
         if self._shards:
             shard(network, init_device_mesh(self.device.type, (self.world,)), self._shard_units)
 
+    def share_buffers(self, network: nn.Module) -> None:
+        """Give the buffers of a network that is spread those of the first process, as DDP does before each pass."""
+        if is_sharded(network):
+            for buffer in network.buffers():
+                torch.distributed.broadcast(buffer, 0)
+
     def autocast(self) -> AbstractContextManager[object]:
         """Compute in the run's number format inside."""
         if self._number_type == torch.float32:

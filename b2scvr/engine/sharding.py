@@ -32,6 +32,7 @@ def shard(network: nn.Module, mesh: DeviceMesh, units: Sequence[str] = ()) -> No
     the rest is gathered for the whole of the network's forward and backward pass. A module whose parameters are used
     without calling it cannot be a unit. ValueError for an expression that matches no module.
     """
+    network._scalars = _give_scalars_an_axis(network)  # type: ignore[assignment]
     modules = dict(network.named_modules())
     for pattern in units:
         found = [module for name, module in modules.items() if name and re.fullmatch(pattern, name)]
@@ -52,7 +53,9 @@ def is_sharded(network: nn.Module) -> bool:
 
 def network_state(network: nn.Module) -> dict[str, Any]:
     """Return the whole state of `network`; of a spread one in the first process only. All processes must call it."""
-    return dict(get_model_state_dict(network, options=_GATHER)) if is_sharded(network) else network.state_dict()
+    if not is_sharded(network):
+        return network.state_dict()
+    return _reshaped(network, get_model_state_dict(network, options=_GATHER), ())
 
 
 def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
@@ -65,7 +68,7 @@ def optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 def load_network_state(network: nn.Module, state: Mapping[str, Any]) -> None:
     """Give `network` a state of `network_state`; all processes have it."""
     if is_sharded(network):
-        set_model_state_dict(network, dict(state), options=_SCATTER)
+        set_model_state_dict(network, _reshaped(network, state, (1,)), options=_SCATTER)
     else:
         network.load_state_dict(state)
 
@@ -83,3 +86,20 @@ def load_optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer, s
         set_optimizer_state_dict(network, optimizer, dict(state), options=_SCATTER)
     else:
         optimizer.load_state_dict(dict(state))
+
+
+def _give_scalars_an_axis(network: nn.Module) -> list[str]:
+    """Make parameters of no axis vectors of one element, as `fully_shard` wants them; return their names."""
+    names = [name for name, parameter in network.named_parameters() if parameter.ndim == 0]
+    for name in names:
+        owner, _, own_name = name.rpartition(".")
+        scalar = network.get_parameter(name)
+        vector = nn.Parameter(scalar.detach().reshape(1), requires_grad=scalar.requires_grad)
+        network.get_submodule(owner).register_parameter(own_name, vector)
+    return names
+
+
+def _reshaped(network: nn.Module, state: Mapping[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return the state with the network's scalars in `shape`: () outside, (1,) in a spread network."""
+    scalars = getattr(network, "_scalars", ())
+    return {name: value.reshape(shape) if name in scalars else value for name, value in state.items()}

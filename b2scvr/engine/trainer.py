@@ -199,6 +199,7 @@ class Trainer:
         s = self.settings
         self.network.train()
         self._seed()
+        self.runtime.share_buffers(self.network)
         lr = s.lr * schedule(self.step, s.steps, s.warmup, s.final_lr, s.milestones, s.lr_factor)
         set_learning_rate(self.optimizer, lr)
         self.optimizer.zero_grad(set_to_none=True)

@@ -20,9 +20,12 @@ class ToyNetwork(nn.Module):
         super().__init__()
         self.first, self.second = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1)
         self.norm = nn.BatchNorm2d(4)
+        self.gain = nn.Parameter(
+            torch.ones(())
+        )  # parameters of no axis are a case of their own where weights are spread
 
     def forward(self, picture):
-        return self.second(nn.functional.dropout(self.norm(self.first(picture)), 0.3, self.training))
+        return self.gain * self.second(nn.functional.dropout(self.norm(self.first(picture)), 0.3, self.training))
 
 
 class ToyStage:

@@ -66,4 +66,6 @@ def test_whole_and_spread_networks_learn_the_same(runs):
     whole, spread = (load_checkpoint(runs / name / "step_00000006.pt")["network"] for name in ("ddp", "fsdp"))
     assert whole.keys() == spread.keys()
     for name, weight in whole.items():
-        assert torch.allclose(weight.float(), spread[name].float(), atol=1e-3), name
+        assert weight.shape == spread[name].shape
+        # The bias before a normalisation has no gradient but what rounding leaves, which Adam makes large.
+        assert name == "first.bias" or torch.allclose(weight.float(), spread[name].float(), atol=1e-3), name
