@@ -28,7 +28,8 @@ class Seen:
     right: np.ndarray  # int64 [bins], pixels by logit that are not damaged
     wrong: np.ndarray  # int64 [bins], pixels by logit that are
     predicted_iou: float
-    change_point: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None  # arguments of change_point_nll without the temperature; broken pictures
+    # Arguments of change_point_nll without the temperature; of broken pictures only.
+    change_point: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None
     temperature: float
 
 
