@@ -124,11 +124,12 @@ class Trainer:
         """
         try:
             return self._fit(data, validation, deadline)
-        except RuntimeError as error:
-            # PyTorch tells it by its words alone, and at any moment: the state may be half a step on, and is not saved.
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            # PyTorch tells it by its words alone, or the pipe breaks first, and at any moment: the state may be half a step
+            # on, and is not saved.
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
-            raise TrainingStoppedError(f"{self.tag}: {error}") from error
+            raise TrainingStoppedError(f"{self.tag}: a process that makes samples died ({error})") from error
         finally:
             self.log.close()
 

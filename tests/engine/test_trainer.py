@@ -115,7 +115,7 @@ def test_a_worker_that_dies_is_told_and_costs_no_checkpoint(make_trainer, data, 
     trainer = make_trainer("run", run=replace(RUN, workers=1, save_every=1))
 
     def stops():  # in a process of its own: PyTorch goes on telling of the death in whatever runs next
-        with pytest.raises(TrainingStoppedError, match="DataLoader worker"):
+        with pytest.raises(TrainingStoppedError, match="a process that makes samples died"):
             trainer.fit(Mortal(cache, SETTINGS.view))
         os._exit(7)
 
