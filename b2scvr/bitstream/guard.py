@@ -26,6 +26,7 @@ _REFUSED, _OUT_OF_MEMORY = 3, 4  # exit codes of the child
 STDIN = "-"
 _ALIGNMENT = 64
 _NUMBER = 8  # bytes of a length in the memory file
+_GRACE_S = 30
 _WAY_OUT = "decode a shorter part of it, or convert it first"
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
@@ -141,7 +142,8 @@ def _child(target: str, given: str, result: str, seconds: str) -> int:
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (memory_limit(), memory_limit()))
-    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))  # should the parent be gone
+    alone = int(seconds) + _GRACE_S  # should the parent be gone; while it is there, it is to be the first
+    resource.setrlimit(resource.RLIMIT_CPU, (alone, alone))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     module, _, function = target.partition(":")
     with os.fdopen(int(result), "w+b") as file:
