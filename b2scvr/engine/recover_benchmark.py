@@ -93,10 +93,16 @@ def measure_schedules(setting: RecoverySetting, schedules: Sequence[str]) -> dic
 
     "ratios": the first schedule's seconds (CPU) through each other's, "memory": each other's peak beyond what was
     loaded through the first one's; "difference": largest difference of restored pictures from the first one's, in [0, 1],
-    and "psnr" in dB; not for "splice", which leaves the dependent pictures to the decoder.
+    and "psnr" in dB; not for "splice", which leaves the dependent pictures to the decoder. Raises ValueError for an unknown
+    schedule, or when no picture is damaged.
     """
     if unknown := [name for name in schedules if name not in SCHEDULES]:
         raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {', '.join(unknown)}")
+    if not damaged_pictures(setting):
+        raise ValueError(
+            f"at {setting.damaged:.0%} damage no picture of the first {setting.frames} is damaged, nothing to measure; damage "
+            f"is at the end of every {GOP} pictures, so give at least {GOP} frames"
+        )
     with tempfile.TemporaryDirectory(prefix="b2scvr-recover-") as folder:
         files = {name: Path(folder) / f"{name}.npy" for name in schedules}
         found = {name: _in_own_process(setting, name, file) for name, file in files.items()}

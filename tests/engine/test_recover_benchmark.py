@@ -63,6 +63,11 @@ def test_schedules_side_by_side(setting, monkeypatch):
     assert found["psnr"]["exact"] > 80
 
 
+def test_a_clip_without_damage_is_not_measured(setting):
+    with pytest.raises(ValueError, match=r"no picture of the first 6 is damaged.*at least 16 frames"):
+        measure_schedules(setting(frames=6, damaged=0.5), ["exact"])
+
+
 def test_unknown_schedules_and_networks_are_named(setting, tmp_path):
     with pytest.raises(ValueError, match="one of published, exact, fast, splice, got slow"):
         measure_schedules(setting(), ["exact", "slow"])
