@@ -31,11 +31,11 @@ class BitReader:
 
     def ue(self) -> int:
         """Return an unsigned Exp-Golomb code (9.1)."""
-        zeros = 0
-        while not self.u(1):
-            zeros += 1
-            if zeros > _MAX_UE_ZEROS:
-                raise SpliceError(f"no Exp-Golomb code at bit {self.position} (H.264 9.1)")
+        left = self._length - self.position
+        zeros = left - (self._value & (1 << left) - 1).bit_length()
+        if zeros > _MAX_UE_ZEROS:
+            raise SpliceError(f"no Exp-Golomb code at bit {self.position + _MAX_UE_ZEROS + 1} (H.264 9.1)")
+        self.u(zeros + 1)
         return (1 << zeros) - 1 + self.u(zeros)
 
     def se(self) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 _PREFIX = b"\x00\x00\x01"  # start_code_prefix_one_3bytes
 START_CODE = b"\x00" + _PREFIX
@@ -37,8 +37,7 @@ SLICE_TYPES = frozenset({NalType.SLICE, NalType.IDR})
 PARTITION_TYPES = frozenset({NalType.PARTITION_A, NalType.PARTITION_B, NalType.PARTITION_C})
 
 
-@dataclass(frozen=True)
-class NalUnit:
+class NalUnit(NamedTuple):
     """Where one NAL unit lies in its byte stream; all offsets in bytes."""
 
     start: int  # first byte of the start code (its zero_byte included)

@@ -10,6 +10,11 @@ Entropy decoding never looks at samples, so headers may be rewritten freely as l
   passes over in silence otherwise.
 
 One decode answers both questions for all pictures.
+
+Concealing the row takes as long as decoding some pictures. With `skip_bottom` libavcodec leaves a picture alone that
+misses exactly so many rows (libavcodec/error_resilience.c, ff_er_frame_end). It is then as silent about a picture that
+misses nothing at all, so the row is looked at: what was not decoded is as black as memory is at first. Where it is not,
+the whole stream is asked once more, with concealment.
 """
 
 from __future__ import annotations
@@ -29,8 +34,8 @@ from b2scvr.bitstream.nal import START_CODE, NalType, NalUnit, escape, scan, une
 from b2scvr.bitstream.packet import padded_packet
 from b2scvr.bitstream.reference_lists import SliceReferences
 from b2scvr.bitstream.slice_header import replace_header
-from b2scvr.bitstream.syntax import ParameterSets, parse_pps, parse_sps
-from b2scvr.types import MV_BLOCK, SpliceError
+from b2scvr.bitstream.syntax import ParameterSets, Sps, parse_pps, parse_sps
+from b2scvr.types import MB_SIZE, MV_BLOCK, SpliceError
 
 PLANES = 3
 _FIRST_MB_BYTES = 8  # enough for first_mb_in_slice
@@ -62,28 +67,68 @@ class Answer:
 def probe(units: list[bytes], references: list[list[SliceReferences]]) -> list[Answer]:
     """Return the answers by decode index. references: the lists of each access unit, see reference_lists."""
     sets = ParameterSets()
-    answers = [Answer() for _ in units]
-    decoder = _open_decoder()
+    for unit in units[:1]:
+        sets.update(unit)
+    added = next((_rows_added(sps) for sps in sets.sps.values()), 0)
     with printing_at(av.logging.INFO):  # errors are counted at this level
-        for index in range(len(units) + 1):
-            packet = None
-            if index < len(units):
-                sets.update(units[index])
-                asked, answers[index].expected = _rewrite(units[index], references[index], sets)
-                packet = padded_packet(asked, index, is_annexb=True)
-            with av.logging.Capture() as logs:
-                try:
-                    frames = decoder.decode(packet)
-                except av.error.MemoryError:
-                    raise
-                except av.error.FFmpegError:
-                    frames = []  # no picture, no answer
-            if packet is not None:
-                answers[index].missing = concealed_count([message for _, _, message in logs])
-            for frame in frames:
-                if frame.pts is not None and len(frame.planes) == PLANES and has_choice(references[frame.pts]):
-                    answers[frame.pts].cells = _cell_means(frame)
-    return answers
+        return _ask(units, references, added) or _ask(units, references, 0) or []
+
+
+def _ask(units: list[bytes], references: list[list[SliceReferences]], silent_rows: int) -> list[Answer] | None:
+    """Return the answers by decode index; None when the decoder's silence about `silent_rows` missing rows is ambiguous."""
+    sets = ParameterSets()
+    answers, silent = [Answer() for _ in units], set[int]()
+    decoder = _open_decoder(silent_rows)
+    for index in range(len(units) + 1):
+        packet = None
+        if index < len(units):
+            sets.update(units[index])
+            if silent_rows and not _adds_up(references[index], sets, silent_rows):
+                return None
+            asked, answers[index].expected = _rewrite(units[index], references[index], sets)
+            packet = padded_packet(asked, index, is_annexb=True)
+        with av.logging.Capture() as logs:
+            try:
+                frames = decoder.decode(packet)
+            except av.error.MemoryError:
+                raise
+            except av.error.FFmpegError:
+                frames = []  # no picture, no answer
+        if packet is not None:
+            answers[index].missing = concealed_count([message for _, _, message in logs])
+            if silent_rows and not answers[index].missing:
+                if logs:
+                    return None
+                silent.add(index)
+        for frame in frames:
+            if silent_rows and not _is_black(frame, silent_rows, make_so=frame.pts not in silent):
+                return None
+            if frame.pts in silent:
+                answers[frame.pts].missing = answers[frame.pts].expected
+                silent.remove(frame.pts)
+            if frame.pts is not None and len(frame.planes) == PLANES and has_choice(references[frame.pts]):
+                answers[frame.pts].cells = _cell_means(frame)
+    return None if silent else answers
+
+
+def _is_black(frame: av.VideoFrame, rows: int, make_so: bool) -> bool:
+    """Whether all luma samples of the last rows of macroblocks are 0; `make_so` sees to it, for the next picture there."""
+    plane = frame.planes[0]
+    samples = np.frombuffer(memoryview(plane), np.uint8)[-rows * MB_SIZE * plane.line_size :]
+    if make_so:
+        samples[:] = 0
+    return not samples.any()
+
+
+def _adds_up(slices: list[SliceReferences], sets: ParameterSets, rows: int) -> bool:
+    """Whether the decoder's count of missing macroblocks can be trusted: a slice that comes twice is taken off twice."""
+    starts = [s.header.first_mb for s in slices if not s.header.field_pic]
+    return len(set(starts)) == len(starts) and all(_rows_added(sps) == rows for sps in sets.sps.values())
+
+
+def _rows_added(sps: Sps) -> int:
+    """How many rows of macroblocks `_taller` adds to the frames of a stream."""
+    return 1 if sps.frame_mbs_only else 2
 
 
 def has_choice(slices: list[SliceReferences]) -> bool:
@@ -102,14 +147,14 @@ def offsets(lists: Lists) -> list[np.ndarray]:
     return out
 
 
-def _open_decoder() -> av.VideoCodecContext:
+def _open_decoder(silent_rows: int) -> av.VideoCodecContext:
     decoder = av.CodecContext.create("h264", "r")
     assert isinstance(decoder, av.VideoCodecContext)
     decoder.thread_type, decoder.thread_count = "SLICE", 1
     # Deblocking would blur the offsets, guessed vectors for the missing row are of no use.
     # Vectors count from the corner of what is coded, cropped or not.
     decoder.options = {"flags": "+output_corrupt", "flags2": "+showall", "apply_cropping": "0"}
-    decoder.options |= {"skip_loop_filter": "all", "ec": "deblock"}
+    decoder.options |= {"skip_loop_filter": "all", "ec": "deblock", "skip_bottom": str(silent_rows)}
     return decoder
 
 
@@ -171,7 +216,7 @@ def _ask_slice(
         return None, 0
     header = known.header
     sps, pps = sets.of_slice(header.pps_id)
-    missing = 0 if header.field_pic else sps.width_mbs * (1 if sps.frame_mbs_only else 2)
+    missing = 0 if header.field_pic else sps.width_mbs * _rows_added(sps)
     if not header.num_ref_idx_active:
         return None, missing
     entries = known.lists or tuple((0,) * count for count in header.num_ref_idx_active)
