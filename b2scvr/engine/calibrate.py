@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from b2scvr.dac.calibration import Calibration
 from b2scvr.data.dataset import Batch, PairDataset
 from b2scvr.engine.stages import DetectStage
+from b2scvr.metrics.log_odds import CENTRES, EDGES, LogOddsCounts
 from b2scvr.ops.batch import mask_at_pixels
 from b2scvr.ops.change_point import change_point_nll
 
-EDGES = np.linspace(-12, 12, 481)  # of the bins of logits; what lies beyond counts in the outermost ones
-CENTRES = (EDGES[1:] + EDGES[:-1]) / 2
 TEMPERATURES = np.geomspace(1 / 8, 8, 61)  # that are tried; 1 is among them
 FLAGS = ("concealed", "slice_start", "broken")
 
@@ -25,8 +24,7 @@ FLAGS = ("concealed", "slice_start", "broken")
 class Seen:
     """What a network says of one sample, and the truth."""
 
-    right: np.ndarray  # int64 [bins], pixels by logit that are not damaged
-    wrong: np.ndarray  # int64 [bins], pixels by logit that are
+    pixels: LogOddsCounts
     predicted_iou: float
     # Arguments of change_point_nll without the temperature; of broken pictures only.
     change_point: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] | None
@@ -55,14 +53,14 @@ def calibrate(
     likelihood; the confidence the least square error. Raises ValueError when no sample shows damage.
     """
     seen = list(_look(network, data, min(samples or len(data), len(data)), progress))
-    if not any(one.wrong.any() for one in seen):
+    damaged = [one.pixels for one in seen if one.pixels.wrong.any()]
+    if not damaged:
         raise ValueError("no validation sample shows visible damage: there is nothing to calibrate on")
     before = quality(seen, Calibration())
     # A logit from the threshold on counts as damaged, so the candidates are the bins' lower edges.
-    ious = np.mean([iou_by_threshold(one) for one in seen if one.wrong.any()], axis=0)
+    ious = np.mean([pixels.iou_by_threshold() for pixels in damaged], axis=0)
     threshold = float(EDGES[int(ious.argmax())])
-    right, wrong = (np.sum([getattr(one, name) for one in seen], axis=0) for name in ("right", "wrong"))
-    mask = _best(TEMPERATURES, lambda t: _pixel_nll(right, wrong, threshold, t))
+    mask = _best(TEMPERATURES, lambda t: _pixel_nll(seen, threshold, t))
     point = _best(TEMPERATURES, lambda t: _change_point_nll(seen, t))
     offset, slope = _fit_confidence(
         np.array([one.predicted_iou for one in seen]), np.array([_iou_at(one, threshold) for one in seen])
@@ -75,20 +73,12 @@ def quality(seen: list[Seen], calibration: Calibration) -> Quality:
     """Return how well a network's numbers fit what was seen, with a calibration."""
     ious = np.array([_iou_at(one, calibration.mask_threshold) for one in seen])
     told = np.array([calibration.confidence(one.predicted_iou) for one in seen])
-    right, wrong = (np.sum([getattr(one, name) for one in seen], axis=0) for name in ("right", "wrong"))
     return Quality(
-        iou=float(np.mean([iou for iou, one in zip(ious, seen, strict=True) if one.wrong.any()])),
-        pixel_nll=_pixel_nll(right, wrong, calibration.mask_threshold, calibration.mask_temperature),
+        iou=float(np.mean([iou for iou, one in zip(ious, seen, strict=True) if one.pixels.wrong.any()])),
+        pixel_nll=_pixel_nll(seen, calibration.mask_threshold, calibration.mask_temperature),
         change_point_nll=_change_point_nll(seen, calibration.change_point_temperature),
         confidence_error=float(np.abs(told - ious).mean()),
     )
-
-
-def iou_by_threshold(one: Seen) -> np.ndarray:
-    """Return the IoU of a picture's mask for each of EDGES but the last as the threshold, [bins]."""
-    hits = one.wrong[::-1].cumsum()[::-1]
-    false_alarms = one.right[::-1].cumsum()[::-1]
-    return hits / np.maximum(one.wrong.sum() + false_alarms, 1)
 
 
 @torch.inference_mode()
@@ -107,16 +97,12 @@ def _look(
 def _see(network: nn.Module, batch: Batch) -> Seen:
     output = network(**DetectStage.inputs(batch))
     height, width = batch["visible"].shape[-2:]
-    logits = mask_at_pixels(output.mask_logits.float(), (height, width)).flatten().cpu().numpy()
-    truth = batch["visible"].flatten().cpu().numpy() > 0
-    bins = np.clip(np.searchsorted(EDGES, logits, side="right") - 1, 0, len(CENTRES) - 1)
-    right, wrong = (np.bincount(bins[truth == damaged], minlength=len(CENTRES)) for damaged in (False, True))
+    logits = mask_at_pixels(output.mask_logits.float(), (height, width))
     concealed, slice_start, broken = (batch[name] > 0 for name in FLAGS)
     asked = getattr(network, "told_of_concealment", True) and bool(broken.any())
     arguments = (output.macroblock_logits, batch["wrong"] > 0, slice_start, concealed, broken)
     return Seen(
-        right,
-        wrong,
+        LogOddsCounts.of(logits.cpu().numpy(), batch["visible"].cpu().numpy()),
         float(output.iou_prediction[0]),
         arguments if asked else None,
         float(output.temperature),
@@ -124,12 +110,13 @@ def _see(network: nn.Module, batch: Batch) -> Seen:
 
 
 def _iou_at(one: Seen, threshold: float) -> float:
-    found = threshold < CENTRES
-    hits, union = one.wrong[found].sum(), one.wrong.sum() + one.right[found].sum()
+    found, pixels = threshold < CENTRES, one.pixels
+    hits, union = pixels.wrong[found].sum(), pixels.wrong.sum() + pixels.right[found].sum()
     return float(hits / union) if union else 1.0
 
 
-def _pixel_nll(right: np.ndarray, wrong: np.ndarray, threshold: float, temperature: float) -> float:
+def _pixel_nll(seen: list[Seen], threshold: float, temperature: float) -> float:
+    right, wrong = (np.sum([getattr(one.pixels, kind) for one in seen], axis=0) for kind in ("right", "wrong"))
     scaled = (CENTRES - threshold) / temperature
     loss = wrong * np.logaddexp(0, -scaled) + right * np.logaddexp(0, scaled)
     return float(loss.sum() / (right.sum() + wrong.sum()))

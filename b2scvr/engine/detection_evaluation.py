@@ -20,6 +20,7 @@ from b2scvr.engine.twins import Source, Twin, make_twin, run_twins
 from b2scvr.fill import surroundings
 from b2scvr.metrics.boundary import boundary_f
 from b2scvr.metrics.change_point import change_point_scores, change_points
+from b2scvr.metrics.log_odds import LogOddsCounts
 from b2scvr.metrics.masks import MaskScores, mask_scores
 from b2scvr.metrics.summary import markdown_table, with_interval
 from b2scvr.ops.masks import at_pixels, damage_mask
@@ -52,6 +53,7 @@ class DetectionResult:
     iou: float
     precision: float
     recall: float
+    average_precision: float  # of the pixels, whatever the threshold
     boundary_f: float  # mean over pictures
     iou_broken: float | None
     iou_dependent: float | None
@@ -107,6 +109,7 @@ def _judge(
 ) -> DetectionResult:  # fmt: skip
     scores = {broken: MaskScores(0, 0, 0) for broken in (True, False)}
     outlines, points, doubts, seconds = [], [], [], 0.0
+    pixels = LogOddsCounts.of(np.zeros(0), np.zeros(0))
     for around in pictures:
         start = time.perf_counter()
         damage = detect(around)
@@ -115,6 +118,7 @@ def _judge(
         mask, truth = (damage.mask >= WRONG).astype(np.uint8), damage_mask(around.decoded, clean)
         own = mask_scores(mask[None], truth[None])
         scores[around.broken] += own
+        pixels += LogOddsCounts.of_probabilities(damage.mask, truth)
         doubts.append(abs(damage.confidence - own.iou))
         outlines.append(boundary_f(mask, truth))
         if around.broken:
@@ -125,6 +129,7 @@ def _judge(
     return DetectionResult(
         clip=twin.name, seed=twin.seed, branch=protocol.branch, method=method, pictures=len(pictures),
         iou=total.iou, precision=total.precision, recall=total.recall,
+        average_precision=pixels.average_precision,
         boundary_f=float(np.mean(outlines)) if outlines else 1.0,
         iou_broken=scores[True].iou if kinds[True] else None,
         iou_dependent=scores[False].iou if kinds[False] else None,
@@ -162,7 +167,7 @@ def detection_markdown(results: list[DetectionResult], protocol: Protocol) -> st
 
 def _row(method: str, own: list[DetectionResult]) -> dict[str, str]:
     names = {
-        "IoU": "iou", "precision": "precision", "recall": "recall", "boundary F": "boundary_f",
+        "IoU": "iou", "precision": "precision", "recall": "recall", "AP": "average_precision", "boundary F": "boundary_f",
         "IoU broken": "iou_broken", "IoU dependent": "iou_dependent",
     }  # fmt: skip
     row = {"detector": method}

@@ -8,7 +8,8 @@ from torch import nn
 from b2scvr.dac.calibration import Calibration
 from b2scvr.dac.detector import DetectorOutput
 from b2scvr.data.dataset import PairDataset, View
-from b2scvr.engine.calibrate import CENTRES, Seen, calibrate, iou_by_threshold, quality
+from b2scvr.engine.calibrate import Seen, calibrate, quality
+from b2scvr.metrics.log_odds import LogOddsCounts
 
 
 class Biased(nn.Module):
@@ -55,13 +56,11 @@ def test_progress_counts_samples(data):
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_iou_by_threshold_counts_what_lies_above():
-    right, wrong = np.zeros(len(CENTRES), int), np.zeros(len(CENTRES), int)
-    right[[10, 20]], wrong[[15, 30]] = 6, 4
-    one = Seen(right, wrong, 0.5, None, 1.0)
-    ious = iou_by_threshold(one)
-    assert ious[0] == 8 / 20 and ious[11] == 8 / 14 and ious[16] == 4 / 14 and ious[21] == 0.5 and ious[31] == 0
-    assert quality([one], Calibration()).iou == 0, "all logits are below 0"
+def test_quality_counts_what_lies_above_the_threshold():
+    pixels = LogOddsCounts.of(np.array([-2.0, -1.0, 1.0, 2.0]), np.array([0, 1, 0, 1]))
+    one = Seen(pixels, 0.5, None, 1.0)
+    assert quality([one], Calibration()).iou == pytest.approx(1 / 3)
+    assert quality([one], Calibration(mask_threshold=1.5)).iou == pytest.approx(1 / 2)
 
 
 def test_a_network_that_knows_of_no_slices_keeps_its_change_point(data):
@@ -71,9 +70,6 @@ def test_a_network_that_knows_of_no_slices_keeps_its_change_point(data):
 
 
 def test_samples_without_damage_are_refused(data):
-    one = Seen(np.ones(len(CENTRES), int), np.zeros(len(CENTRES), int), 0.5, None, 1.0)
-    assert iou_by_threshold(one).max() == 0
-
     class Undamaged(PairDataset):
         def batch_of_one(self, entry):
             batch = super().batch_of_one(entry)
