@@ -62,34 +62,31 @@ class FocalWindowAttention(nn.Module):
         batch, asked, height, width, dim = query.shape
         padded = pad_to_multiple(query.flatten(0, 1).permute(0, 3, 1, 2), self.window, "zeros").permute(0, 2, 3, 1)
         windows = partition_windows(F.linear(padded, self.qkv.weight[:dim], self.qkv.bias[:dim]), self.window)
-        count, length = windows.shape[1:3]
-        q = windows.reshape(batch, asked, count, length, self.heads, -1).permute(0, 2, 4, 1, 3, 5)
-        q = q.reshape(batch * count, self.heads, asked * length, -1)
-
-        k, v, valid = self._keys_and_values(context)
-        blocked = torch.zeros(valid.shape, dtype=q.dtype, device=q.device).masked_fill(~valid, float("-inf"))
-        blocked = blocked.repeat(batch, context.shape[1])[:, None, None]  # [B * windows, 1, 1, M * keys]
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=blocked.expand(-1, 1, q.shape[2], -1))
-
-        out = out.reshape(batch, count, self.heads, asked, length, -1).permute(0, 3, 1, 4, 2, 5)
-        out = merge_windows(out.reshape(batch * asked, count, length, dim), self.window, (*padded.shape[1:3],))
+        windows = windows.unflatten(0, (batch, asked)).unbind(2)
+        tokens = torch.cat((context.flatten(2, 3), self._pooled(context)), 2)
+        kv = F.linear(tokens, self.qkv.weight[dim:], self.qkv.bias[dim:])
+        # Window by window: each gathers the keys that it has, so that none is masked, and the keys of one are in memory.
+        places = self._places((height, width), kv.shape[1], kv.shape[2], kv.device)
+        out = torch.stack([self._attended(q, kv.flatten(1, 2), at) for q, at in zip(windows, places, strict=True)], 2)
+        out = merge_windows(out.flatten(0, 1), self.window, (*padded.shape[1:3],))
         return self.proj(out[:, :height, :width]).reshape(batch, asked, height, width, dim)
 
-    def _keys_and_values(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return keys and values [B * windows, heads, M * keys, dim / heads] and which are valid, bool [windows, keys]."""
-        batch, pictures, height, width, dim = context.shape
-        grid = (-(-height // self.window[0]), -(-width // self.window[1]))
-        pooled = self._pooled(context)
-        fine_index, fine_valid = gather_index((height, width), self.window, self.fine_positions, self.wrap)
-        pooled_index, pooled_valid = gather_index(grid, (1, 1), self.pooled_positions)
-        index = torch.cat((fine_index, pooled_index + height * width), 1).to(context.device)
-        valid = torch.cat((fine_valid, pooled_valid), 1).to(context.device)
+    def _attended(self, query: Tensor, kv: Tensor, places: Tensor) -> Tensor:
+        """query: [B, Q, p * q, dim] of one window; kv: [B, tokens, 2 * dim]; places: its keys' among them. As query."""
+        q = query.flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k, v = kv.index_select(1, places).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(query.shape)
 
-        tokens = torch.cat((context.flatten(2, 3), pooled), 2)
-        kv = F.linear(tokens, self.qkv.weight[dim:], self.qkv.bias[dim:])
-        kv = kv.index_select(2, index.flatten()).reshape(batch, pictures, *index.shape, 2, self.heads, -1)
-        k, v = kv.permute(4, 0, 2, 5, 1, 3, 6).reshape(2, batch * len(index), self.heads, -1, dim // self.heads)
-        return k, v, valid
+    def _places(self, size: tuple[int, int], pictures: int, tokens: int, device: torch.device) -> Sequence[Tensor]:
+        """Return where the keys of each window are among the tokens of all pictures, `tokens` each: fine, then pooled."""
+        grid = (-(-size[0] // self.window[0]), -(-size[1] // self.window[1]))
+        fine, fine_valid = gather_index(size, self.window, self.fine_positions, self.wrap)
+        pooled, pooled_valid = gather_index(grid, (1, 1), self.pooled_positions)
+        index = torch.cat((fine, pooled + size[0] * size[1]), 1)
+        valid = torch.cat((fine_valid, pooled_valid), 1)
+        start = tokens * torch.arange(pictures)[:, None]
+        places = [(start + index[n, valid[n]]).flatten() for n in range(len(index))]
+        return torch.cat(places).to(device).split([len(place) for place in places])
 
     def _pooled(self, context: Tensor) -> Tensor:
         """Return one token a window: [B, M, rows, columns, dim] -> [B, M, windows, dim]."""
@@ -109,9 +106,10 @@ class FusionFeedForward(nn.Module):
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         """tokens: [B, rows, columns, dim], patches of a map of `size` (h, w). Returns as tokens."""
-        patches = self.conv1(tokens.flatten(1, 2))
-        patches = self.grid.unfold(self.grid.fold_mean(patches, size))
-        return self.conv2(F.gelu(patches)).reshape(tokens.shape)
+        hidden = self.grid.compose(tokens, self.conv1.weight, self.conv1.bias, size)
+        # What stands in every patch passes GELU once: it acts on each value alone and leaves the padding zero.
+        hidden = F.gelu(hidden / self.grid.coverage(size, hidden))
+        return self.grid.split(hidden, self.conv2.weight, self.conv2.bias)
 
 
 class TemporalFocalBlock(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from b2scvr.ops.patches import PatchGrid
@@ -18,10 +17,7 @@ class SoftSplit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, channels, h, w] -> [B, rows, columns, dim]."""
-        # Unfolding and a linear layer are one convolution, which keeps no copy of the patches.
-        kernel = self.embedding.weight.reshape(-1, x.shape[1], self.grid.kernel, self.grid.kernel)
-        tokens = F.conv2d(x, kernel, self.embedding.bias, self.grid.stride, self.grid.padding)
-        return tokens.permute(0, 2, 3, 1)
+        return self.grid.split(x, self.embedding.weight, self.embedding.bias)
 
 
 class SoftComposition(nn.Module):
@@ -35,4 +31,4 @@ class SoftComposition(nn.Module):
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
         """[B, rows, columns, dim] -> [B, channels, h, w] with (h, w) = size."""
-        return self.bias_conv(self.grid.fold(self.embedding(tokens.flatten(1, 2)), size))
+        return self.bias_conv(self.grid.compose(tokens, self.embedding.weight, self.embedding.bias, size))

@@ -1,4 +1,4 @@
-"""Overlapping patches of feature maps: unfold, and fold with overlap normalisation (Liu et al., FuseFormer, 2021)."""
+"""Overlapping patches of feature maps as tokens, and tokens as patches that are summed up (Liu et al., FuseFormer, 2021)."""
 
 from __future__ import annotations
 
@@ -24,20 +24,33 @@ class PatchGrid:
             raise ValueError(f"a map of {size[0]}x{size[1]} holds no patch of {self.kernel}")
         return rows, columns
 
-    def unfold(self, x: Tensor) -> Tensor:
-        """[B, C, h, w] -> patches [B, L, C * kernel * kernel] in raster order."""
-        return F.unfold(x, self.kernel, padding=self.padding, stride=self.stride).transpose(1, 2)
+    def split(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return a linear layer of the patches of `x`, as one convolution, which keeps no copy of the patches.
 
-    def fold(self, patches: Tensor, size: tuple[int, int]) -> Tensor:
-        """Sum patches [B, L, C * kernel * kernel] into a map [B, C, h, w]."""
-        return F.fold(patches.transpose(1, 2), size, self.kernel, padding=self.padding, stride=self.stride)
+        x: [B, C, h, w]; weight: [dim, C * kernel * kernel]; bias: [dim]. Returns [B, rows, columns, dim].
+        """
+        kernel = weight.reshape(len(weight), -1, self.kernel, self.kernel)
+        return F.conv2d(x, kernel, bias, self.stride, self.padding).permute(0, 2, 3, 1)
 
-    def fold_mean(self, patches: Tensor, size: tuple[int, int]) -> Tensor:
-        """As `fold`, but the mean of the patches that cover a cell, so that it undoes `unfold`."""
-        return self.fold(patches, size) / self.coverage(size, patches)
+    def compose(self, tokens: Tensor, weight: Tensor, bias: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the patches that a linear layer makes of tokens, summed up: one transposed convolution.
+
+        tokens: [B, rows, columns, dim]; weight: [C * kernel * kernel, dim]; bias: [C * kernel * kernel].
+        Returns [B, C, h, w] with (h, w) = size.
+        """
+        kernel = weight.t().reshape(weight.shape[1], -1, self.kernel, self.kernel)
+        # The bias has a value for each place in a patch: it is a patch that every token adds.
+        patch = bias.reshape(1, -1, self.kernel, self.kernel)
+        every = torch.ones_like(tokens[:1, :, :, :1])
+        return self._transposed(tokens, kernel, size) + self._transposed(every, patch, size)
 
     def coverage(self, size: tuple[int, int], like: Tensor) -> Tensor:
         """Return [1, 1, h, w], how many patches cover each cell; 1 where none does (the rim that a stride leaves over)."""
-        rows, columns = self.tokens(size)
-        ones = torch.ones(1, rows * columns, self.kernel**2, device=like.device, dtype=like.dtype)
-        return self.fold(ones, size).clamp(min=1)
+        every = like.new_ones(1, *self.tokens(size), 1)
+        return self._transposed(every, like.new_ones(1, 1, self.kernel, self.kernel), size).clamp(min=1)
+
+    def _transposed(self, tokens: Tensor, kernel: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return the sum [B, C, h, w] of one patch a token: kernel, weighted; tokens: [B, rows, columns, dim]."""
+        rim = [(side + 2 * self.padding - self.kernel) % self.stride for side in size]
+        x = tokens.permute(0, 3, 1, 2)
+        return F.conv_transpose2d(x, kernel, None, self.stride, self.padding, (rim[0], rim[1]))

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from b2scvr.layers.focal_transformer import FocalWindowAttention, FusionFeedForward, TemporalFocalBlock
 from b2scvr.layers.focal_transformer import TemporalFocalTransformer as Transformer
-from b2scvr.layers.patch_embedding import SoftComposition, SoftSplit
+from b2scvr.layers.patch_embedding import SoftComposition
 from b2scvr.ops.patches import PatchGrid
 
 SMALL = dict(heads=2, window=(2, 3), expand=(1, 1), focal_window=(3, 3))
@@ -74,11 +75,41 @@ def test_feed_forward_mixes_overlapping_patches_only():
     assert difference[4:].max() < 1e-6
 
 
-def test_split_is_a_linear_layer_on_patches():
-    grid = PatchGrid()
-    split, x = SoftSplit(3, 5, grid), torch.randn(2, 3, 10, 13)
-    expected = split.embedding(grid.unfold(x)).unflatten(1, grid.tokens((10, 13)))
-    torch.testing.assert_close(split(x), expected, atol=1e-5, rtol=1e-4)
+def test_feed_forward_is_two_linear_layers_around_folding():
+    """The published way: unfold what was folded and averaged over the overlaps, then GELU of each patch's copy."""
+    torch.manual_seed(0)
+    grid, size = PatchGrid(), (10, 13)
+    feed, tokens = FusionFeedForward(6, 2, grid), torch.randn(2, *grid.tokens(size), 6)
+    cut = dict(kernel_size=7, padding=3, stride=3)
+    folded = F.fold(feed.conv1(tokens.flatten(1, 2)).transpose(1, 2), size, **cut)
+    mean = folded / F.fold(F.unfold(torch.ones(1, 1, *size), **cut), size, **cut)
+    expected = feed.conv2(F.gelu(F.unfold(mean, **cut).transpose(1, 2))).reshape(tokens.shape)
+    torch.testing.assert_close(feed(tokens, size), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("wrap", [True, False])
+def test_attention_is_a_softmax_over_the_keys_that_are_there(wrap):
+    """Token by token: own window, what four rolls add, then the pooled windows around, those outside left out."""
+    torch.manual_seed(0)
+    attention, size = FocalWindowAttention(4, **SMALL, wrap=wrap), (4, 9)
+    query, context = torch.randn(1, 2, *size, 4), torch.randn(1, 3, *size, 4)
+    pooled = attention._pooled(context).unflatten(2, (2, 3))
+    k_fine, k_pooled = (F.linear(x, attention.qkv.weight[4:], attention.qkv.bias[4:])[0] for x in (context, pooled))
+    found = attention(query, context)
+    for row, column in [(0, 0), (1, 5), (3, 8)]:
+        top, left = row // 2 * 2, column // 3 * 3
+        keys = []
+        for y, x in ((top + y, left + x) for y, x in attention.fine_positions):
+            if wrap or (0 <= y < size[0] and 0 <= x < size[1]):
+                keys.append(k_fine[:, y % size[0], x % size[1]])
+        for y, x in ((row // 2 + y, column // 3 + x) for y, x in attention.pooled_positions):
+            if 0 <= y < 2 and 0 <= x < 3:
+                keys.append(k_pooled[:, y, x])
+        k, v = torch.cat(keys).unflatten(-1, (2, 2, 2)).permute(1, 2, 0, 3)
+        q = F.linear(query[0, 1, row, column], attention.qkv.weight[:4], attention.qkv.bias[:4]).unflatten(0, (2, 1, 2))
+        weights = (q @ k.mT / 2**0.5).softmax(-1)
+        expected = attention.proj((weights @ v).flatten())
+        torch.testing.assert_close(found[0, 1, row, column], expected, atol=1e-5, rtol=1e-4)
 
 
 def test_composition_has_the_size_asked_for():
