@@ -26,7 +26,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--work-dir", help="folder of checkpoints and logs (default: the config's train.work_dir)")
     parser.add_argument("--resume", metavar="auto|PATH", help="go on from the last checkpoint, or from this one")
     parser.add_argument("--stage", choices=("detect", "recover"), help="only this stage (default: all of the config)")
-    parser.add_argument("--data", metavar="DIR", help="folder of samples (default: the config's train.data)")
+    parser.add_argument(
+        "--data", action="append", metavar="DIR", help="folder of samples; may be given again (default: train.data)"
+    )
     parser.add_argument(
         "--footage", metavar="DIR", help="make samples of these clean clips while training, without end"
     )

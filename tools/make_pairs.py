@@ -2,6 +2,7 @@
 """Make training samples: from clean clips (encoded, damaged and decoded here), or from branches of BSCV as they are.
 
     python tools/make_pairs.py FOOTAGE_DIR CACHE_DIR --rounds 10 --seed 0
+    python tools/make_pairs.py FOOTAGE_DIR CACHE_DIR --damage rtp*3 rtp:rate=0.01 bscv --passes 3
     python tools/make_pairs.py CACHE_DIR --bscv BSCV/144096 BSCV/244096
 
 Can be stopped and started again; finished clips are kept. Exit code 0 done, 2 wrong arguments, 3 a clip that cannot be
@@ -19,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an
 
 from b2scvr.data.bscv.samples import BscvCacheSettings, bscv_jobs
 from b2scvr.data.cache import CacheSettings, build_cache, clean_clip_jobs
+from b2scvr.data.damage_mix import DAMAGE_WEIGHTS, parse_weights
+from b2scvr.data.variants import MOVING_SHARE
 from b2scvr.engine.progress import CountProgress
 from b2scvr.types import InputError
 
@@ -29,10 +32,12 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     try:
         jobs = bscv_jobs(args.bscv) if args.bscv else clean_clip_jobs(args.footage, args.rounds)
-        settings = CacheSettings(seed=args.seed, dependents=args.dependents, clips=args.clips)
+        drawn = {name: getattr(args, name) for name in ("seed", "dependents", "clips", "passes")}
         if args.bscv:
             names = " ".join(folder.resolve().name for folder in args.bscv)
-            settings = BscvCacheSettings(seed=args.seed, dependents=args.dependents, clips=args.clips, branches=names)
+            settings: CacheSettings = BscvCacheSettings(**drawn, branches=names)
+        else:
+            settings = CacheSettings(**drawn, damage=args.damage, moving=args.moving_camera)
         with CountProgress("clips x branches" if args.bscv else "clips x rounds") as bar:
             entries = build_cache(
                 jobs, args.cache, settings, args.workers, lambda done, all_, found: bar(done, all_, f"{found} samples")
@@ -44,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     pictures = [entry for entry in entries if entry.pictures == 1]
     broken = sum(entry.broken for entry in pictures)
     clips = f" and {len(entries) - len(pictures)} clips" if args.clips else ""
-    print(f"{args.cache}: {len(pictures)} samples, {broken} of broken pictures{clips}")
+    print(f"{args.cache}: {len(pictures)} samples, {broken} of pictures that splice mode restores{clips}")
     return 0
 
 
@@ -58,7 +63,29 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=10, help="treatments of each clean clip (default 10)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--dependents", type=float, default=0.0, help="chance of a dependent picture beside each broken one"
+        "--dependents",
+        type=float,
+        default=0.0,
+        help="chance of a dependent picture beside each that splice mode restores",
+    )
+    parser.add_argument(
+        "--damage",
+        nargs="+",
+        metavar="NAME[*WEIGHT]",
+        help=f"what footage is damaged by: {', '.join(DAMAGE_WEIGHTS)} with drawn parameters, or models as in damage.py "
+        f"(default {' '.join(f'{name}*{weight:g}' for name, weight in DAMAGE_WEIGHTS.items())})",
+    )
+    parser.add_argument(
+        "--moving-camera",
+        type=float,
+        default=MOVING_SHARE,
+        help=f"chance of a camera that pans and zooms over footage (default {MOVING_SHARE})",
+    )
+    parser.add_argument(
+        "--passes",
+        type=int,
+        default=1,
+        help="how often pictures are taken from a clip: after each the true ones are put in (default 1)",
     )
     parser.add_argument(
         "--clips", action="store_true", help="whole damaged clips too, which windows of pictures are drawn from"
@@ -67,6 +94,18 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_intermixed_args(argv)
     if (args.footage is None) == (args.bscv is None):
         parser.error("give a folder of FOOTAGE or branches with --bscv, one of both")
+    if args.bscv and args.damage:
+        parser.error("--damage is for footage: branches of BSCV are damaged already")
+    for name in ("rounds", "passes", "workers"):
+        if getattr(args, name) < 1:
+            parser.error(f"--{name} must be at least 1, got {getattr(args, name)}")
+    for name in ("dependents", "moving_camera"):
+        if not 0 <= getattr(args, name) <= 1:
+            parser.error(f"--{name.replace('_', '-')} must lie in [0, 1], got {getattr(args, name)}")
+    try:
+        args.damage = parse_weights(args.damage) if args.damage else dict(DAMAGE_WEIGHTS)
+    except ValueError as error:
+        parser.error(str(error))
     return args
 
 

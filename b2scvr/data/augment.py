@@ -92,7 +92,13 @@ def mirror(sample: TrainingSample) -> TrainingSample:
         concealed=around.concealed[:, ::-1],
         slice_start=around.slice_start[:, ::-1],
     )
-    return TrainingSample(mirrored, sample.target[:, ::-1], sample.mask[:, ::-1], sample.wrong[:, ::-1])
+    return replace(
+        sample,
+        surroundings=mirrored,
+        target=sample.target[:, ::-1],
+        mask=sample.mask[:, ::-1],
+        wrong=sample.wrong[:, ::-1],
+    )
 
 
 def recolour(rng: np.random.Generator, sample: TrainingSample) -> TrainingSample:

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from b2scvr.bitstream.video import list_videos
 from b2scvr.data.clip_sample import ClipSample, save_clip
-from b2scvr.data.pairs import clip_variant, make_samples
+from b2scvr.data.pairs import PairDraw, clip_variant, make_samples
 from b2scvr.data.sample import SAMPLE_VERSION, TrainingSample, save_sample
 from b2scvr.data.workers import WorkerLostError, run_jobs
 from b2scvr.types import InputError
@@ -26,12 +26,9 @@ Progress = Callable[[int, int, int], None]  # jobs done, jobs in all, samples so
 
 
 @dataclass(frozen=True)
-class CacheSettings:
+class CacheSettings(PairDraw):
     """What the samples of a cache are drawn with."""
 
-    seed: int = 0
-    dependents: float = 0.0  # chance of a dependent picture beside each broken one
-    clips: bool = False  # whole damaged clips too, for windows of pictures
     version: int = SAMPLE_VERSION
 
 
@@ -43,13 +40,14 @@ class SampleEntry:
     clip: str
     round: int
     index: int  # display index in its coded clip; 0 for a clip
-    broken: bool  # lost bits itself; of a clip, some picture did
+    broken: bool  # what splice mode restores: lost bits, or predicts from what never arrived; of a clip, some picture
     width: int
     height: int
     pictures: int = 1  # more than one: a clip (data.clip_sample)
 
 
-_DEFAULTS = {"clips": False}  # of settings that older caches do not name
+# What older caches do not name. Their clean footage was drawn otherwise, so they are not gone on with.
+_DEFAULTS: dict[str, object] = {"clips": False, "damage": {}, "moving": 0.0, "passes": 1}
 
 
 class SampleJob(Protocol):
@@ -90,10 +88,10 @@ class CleanClipJob:
         return self.path.name
 
     def samples(self, settings: CacheSettings) -> Iterator[TrainingSample | ClipSample]:
-        return make_samples(self.path, settings.seed, self.round, settings.dependents, settings.clips)
+        return make_samples(self.path, settings, self.round)
 
     def described(self, settings: CacheSettings) -> dict[str, object]:
-        return {"variant": asdict(clip_variant(self.path, settings.seed, self.round))}
+        return {"variant": asdict(clip_variant(self.path, settings, self.round))}
 
 
 def clean_clip_jobs(footage: Path, rounds: int) -> list[CleanClipJob]:
@@ -154,7 +152,7 @@ def run_job(job: SampleJob, cache: Path, settings: CacheSettings) -> int:
         name = f"samples/{job.name}_{around.index:05d}.npy"
         save_sample(cache / name, sample)
         height, width = sample.mask.shape
-        entries.append(SampleEntry(name, job.clip, job.round, around.index, around.broken, width, height))
+        entries.append(SampleEntry(name, job.clip, job.round, around.index, sample.restored, width, height))
     record = job.described(settings) | {"samples": [asdict(entry) for entry in entries]}
     write_json(_job_file(cache, job), record)
     return len(entries)

@@ -40,6 +40,7 @@ class TrainingSample:
     target: np.ndarray  # uint8 [H, W, 3], the picture of the clean decode
     mask: np.ndarray  # uint8 [H, W], 1 = visibly damaged
     wrong: np.ndarray  # bool [h, w], macroblocks whose decoded pixels differ from the clean decode at all
+    restored: bool = True  # splice mode restores it: it lost bits, or predicts from what is not in the stream
 
 
 def save_sample(path: Path, sample: TrainingSample) -> int:
@@ -51,6 +52,7 @@ def save_sample(path: Path, sample: TrainingSample) -> int:
         "target": sample.target,
         "mask": sample.mask,
         "wrong": sample.wrong,
+        "restored": np.array(sample.restored),
     }
     return write_record(path, values)
 
@@ -100,9 +102,10 @@ def load_sample(path: Path, box: Box | None = None) -> TrainingSample:
 def read_sample(record: np.void, box: Box | None = None) -> TrainingSample:
     """Return the sample, or the part of it in `box`, of a mapped record (`open_record`)."""
     cut = {name: _cut(name, record[name], box) for name in record.dtype.names or () if name != "version"}
-    truth = {name: cut.pop(name) for name in ("target", "mask", "wrong")}
+    truth = {name: np.array(cut.pop(name)) for name in ("target", "mask", "wrong")}
+    restored = bool(cut.pop("restored", cut["broken"]))  # older samples know of broken pictures only
     values: dict[str, Any] = {name: _restored(name, value) for name, value in cut.items()}
-    return TrainingSample(surroundings=Surroundings(**values), **{name: np.array(v) for name, v in truth.items()})
+    return TrainingSample(Surroundings(**values), **truth, restored=restored)
 
 
 def _cut(name: str, array: np.ndarray, box: Box | None) -> np.ndarray:

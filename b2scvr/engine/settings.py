@@ -9,7 +9,9 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import TypeVar
 
 from b2scvr.config import Config
+from b2scvr.data.damage_mix import DAMAGE_WEIGHTS, check_weights
 from b2scvr.data.dataset import View
+from b2scvr.data.variants import MOVING_SHARE
 from b2scvr.data.window_dataset import KINDS, WindowShape
 from b2scvr.registry import MODELS
 
@@ -99,11 +101,14 @@ class StageSettings:
 class TrainSettings:
     """What all stages share."""
 
-    data: str = "cache/train"  # a cache folder of tools/make_pairs.py
+    data: str | tuple[str, ...] = "cache/train"  # a cache folder of tools/make_pairs.py, or several
     footage: str | None = None  # folder of clean clips: pairs without end are made of them, and data is not looked at
     round_batches: int = 200  # footage: micro-batches until each clip is treated anew
     pair_workers: int = 2  # footage: processes that make pairs
-    dependents: float = 0.0  # footage: chance of a dependent picture beside each broken one
+    dependents: float = 0.0  # footage: chance of a dependent picture beside each that splice mode restores
+    damage: dict[str, float] = field(default_factory=lambda: dict(DAMAGE_WEIGHTS))  # footage: weights, data.damage_mix
+    moving_camera: float = MOVING_SHARE  # footage: chance of a camera that pans and zooms
+    passes: int = 1  # footage: repairs by the truth, after each of which further pictures are taken, and one
     validation: str | None = None  # another cache folder
     work_dir: str = "work_dirs/default"
     seed: int = 0
@@ -123,11 +128,15 @@ class TrainSettings:
     export: str | None = None  # the file that train.py --publish writes the weights to
 
     def __post_init__(self) -> None:
-        for name in ("log_every", "save_every", "validate_every", "keep", "round_batches", "pair_workers"):
+        for name in ("log_every", "save_every", "validate_every", "keep", "round_batches", "pair_workers", "passes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name} must be at least 1, got {getattr(self, name)}")
         if self.workers < 0:
             raise ValueError(f"train.workers must be at least 0, got {self.workers}")
+        for name in ("dependents", "moving_camera"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"train.{name} must lie in [0, 1], got {getattr(self, name)}")
+        check_weights(self.damage)
 
 
 def read_settings(config: Config) -> tuple[TrainSettings, dict[str, StageSettings]]:

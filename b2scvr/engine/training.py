@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -32,17 +32,17 @@ def train(
     work_dir: str | None = None,
     resume: str | None = None,
     stage: str | None = None,
-    data: str | None = None,
+    data: str | Sequence[str] | None = None,
     device: str = "auto",
     publish: bool = False,
     footage: str | None = None,
 ) -> bool:
     """Train the stages of `config` and return whether all are finished (False: the minutes ran out).
 
-    work_dir, data, footage: instead of the config's (data also instead of its footage). resume: "auto" (the last
-    checkpoint of each stage in the work folder, if there is one) or the path of a checkpoint of `stage`. stage: only this
-    one. device: "auto" or "cpu". publish: when all stages are finished, put their weights into the config's `train.export`
-    too; without it nothing outside the work folder changes.
+    work_dir, data, footage: instead of the config's (data, a folder or several, also instead of its footage). resume:
+    "auto" (the last checkpoint of each stage in the work folder, if there is one) or the path of a checkpoint of `stage`.
+    stage: only this one. device: "auto" or "cpu". publish: when all stages are finished, put their weights into the
+    config's `train.export` too; without it nothing outside the work folder changes.
 
     All that can be wrong with the config or the data is found before any training: ValueError for keys and values,
     InputError for the data, FileNotFoundError for a checkpoint.
@@ -50,7 +50,8 @@ def train(
     run, stages = read_settings(config)
     if data and footage:
         raise ValueError("cached samples and footage to make samples of at once: choose --data or --footage")
-    run = replace(run, work_dir=work_dir or run.work_dir, data=data or run.data)
+    folders = data if data is None or isinstance(data, str) else tuple(data)
+    run = replace(run, work_dir=work_dir or run.work_dir, data=folders or run.data)
     run = replace(run, footage=None if data else footage or run.footage)
     if publish and not run.export:
         raise ValueError("--publish needs train.export in the config: the file to write the weights to")
@@ -122,7 +123,8 @@ def _make_trainer(config: Config, name: str, settings: StageSettings, run: Train
         "precision": run.precision,
     }
     if run.footage:
-        trained_as["footage"] = {"round_batches": run.round_batches, "dependents": run.dependents}
+        drawn = ("round_batches", "dependents", "damage", "moving_camera", "passes")
+        trained_as["footage"] = {name: getattr(run, name) for name in drawn}
     if run.init:
         load_weights(run.init, {part: network})
         trained_as["init"] = run.init

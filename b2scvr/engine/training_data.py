@@ -7,7 +7,7 @@ from pathlib import Path
 from b2scvr.data.cache import CacheSettings
 from b2scvr.data.dataset import StepDataset, View, whole
 from b2scvr.data.endless import EndlessPairs
-from b2scvr.data.window_dataset import WINDOWS, make_dataset
+from b2scvr.data.window_dataset import WINDOWS, MixedDataset, make_dataset
 from b2scvr.engine.settings import StageSettings, TrainSettings
 
 
@@ -16,7 +16,8 @@ def make_data(
 ) -> tuple[StepDataset | EndlessPairs, StepDataset | None]:
     """Return the training samples of a stage and those of validation, if there are any.
 
-    Raises InputError for folders that are absent, empty, or hold nothing that the stage can use.
+    Several cache folders are mixed. Raises InputError for folders that are absent, empty, or hold nothing that the stage
+    can use.
     """
 
     def opened(cache: str | Path, view: View) -> StepDataset:
@@ -24,12 +25,16 @@ def make_data(
 
     validation = opened(run.validation, whole(settings.view)) if run.validation else None
     if run.footage is None:
-        return opened(run.data, settings.view), validation
+        folders = (run.data,) if isinstance(run.data, str) else run.data
+        sets = [opened(folder, settings.view) for folder in folders]
+        return sets[0] if len(sets) == 1 else MixedDataset(sets), validation
     pairs = EndlessPairs(
         Path(run.footage),
         Path(run.work_dir) / stage / "pairs",
         lambda folder: opened(folder, settings.view),
-        CacheSettings(run.seed, run.dependents, WINDOWS in settings.samples),
+        CacheSettings(
+            run.seed, run.dependents, WINDOWS in settings.samples, dict(run.damage), run.moving_camera, run.passes
+        ),
         run.round_batches,
         run.pair_workers,
     )

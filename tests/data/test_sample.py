@@ -1,5 +1,7 @@
 """The sample file: exact where it says so, whole or absent, cropped while it is read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,19 @@ def test_a_box_is_the_same_part_of_every_array(tmp_path, make_random_sample):
     assert np.array_equal(part.wrong, sample.wrong[3:6, 5:8])
     assert part.surroundings.motion.shape == (4, 40, 40, 2)
     assert part.surroundings.evidence.shape[1:] == (3, 3)
+
+
+@pytest.mark.parametrize(("broken", "restored"), [(True, True), (False, True), (False, False)])
+def test_whether_splice_mode_restores_it_is_kept_and_older_files_tell_by_the_broken_bits(
+    tmp_path, make_random_sample, broken, restored
+):
+    sample = replace(make_random_sample(broken=broken), restored=restored)
+    path = tmp_path / "sample.npy"
+    save_sample(path, sample)
+    assert load_sample(path).restored is restored
+    record = np.load(path)
+    np.save(path, record[[name for name in record.dtype.names if name != "restored"]])
+    assert load_sample(path).restored is broken
 
 
 def test_a_failed_write_leaves_nothing(tmp_path, sample, monkeypatch):

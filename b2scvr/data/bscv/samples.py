@@ -7,23 +7,20 @@ BSC_h264 -> parse, sent vectors ----+-> surroundings of each broken picture, mas
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from b2scvr.bitstream.assembly import CodedClip
-from b2scvr.bitstream.reader import decode, read_coded
-from b2scvr.bitstream.repair import restore_vectors
+from b2scvr.bitstream.reader import read_coded
 from b2scvr.data.bscv import layout
-from b2scvr.data.bscv.align_units import align_clips
 from b2scvr.data.bscv.load import BscvBranch, ClipFiles, clip_files
 from b2scvr.data.cache import CacheSettings
 from b2scvr.data.clip_sample import ClipSample, clip_sample
-from b2scvr.data.pairs import chosen_pictures, sample_with_target
+from b2scvr.data.pairs import CodedPair, MisalignedPairError, pair_up, samples_of
 from b2scvr.data.sample import TrainingSample
 from b2scvr.data.variants import clip_generator
-from b2scvr.types import InputError, SpliceError
+from b2scvr.types import InputError
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,8 @@ class BscvCacheSettings(CacheSettings):
     """As for clean footage, and the names of the branches, so that the samples of others are not mixed in."""
 
     branches: str = ""
+    damage: dict[str, float] = field(default_factory=dict)  # is given
+    moving: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class BscvJob:
     def samples(self, settings: CacheSettings) -> Iterator[TrainingSample | ClipSample]:
         files = clip_files(self.branch, self.clip)
         rng = clip_generator(settings.seed, self.clip, self.round)
-        return make_bscv_samples(files, rng, settings.dependents, settings.clips)
+        return make_bscv_samples(files, rng, settings)
 
     def described(self, settings: CacheSettings) -> dict[str, object]:
         return {"branch": self.branch.name}
@@ -70,25 +69,22 @@ def bscv_jobs(branches: list[Path]) -> list[BscvJob]:
 
 
 def make_bscv_samples(
-    files: ClipFiles, rng: np.random.Generator, dependents: float = 0.0, clips: bool = False
+    files: ClipFiles, rng: np.random.Generator, settings: CacheSettings
 ) -> Iterator[TrainingSample | ClipSample]:
-    """Yield the samples of one clip: its first broken picture of each IDR period, and dependent ones by chance.
+    """Yield the samples of one clip, as `data.pairs.samples_of` takes them; rng: draws the dependent pictures.
 
-    clips: and the whole of it. rng, dependents: as in `data.pairs.chosen_pictures`. Raises InputError as `coded_pair` does.
+    Raises InputError as `coded_pair` does.
     """
-    damaged, truth = coded_pair(files)
-    for index in chosen_pictures(damaged.clip, rng, dependents):
-        yield sample_with_target(damaged.clip, index, truth[index])
-    if clips:
-        yield clip_sample(damaged.clip, truth)
+    pair = coded_pair(files)
+    yield from samples_of(pair, rng, settings.dependents, settings.passes)
+    if settings.clips:
+        yield clip_sample(pair.damaged.clip, pair.truth)
 
 
-def coded_pair(files: ClipFiles) -> tuple[CodedClip, np.ndarray]:
-    """Return the parsed damaged stream, with the vectors that were sent, and the true pictures [T, H, W, 3] of its slots.
+def coded_pair(files: ClipFiles) -> CodedPair:
+    """Return the pair of a clip's streams.
 
-    Where it does not hold all access units of the clean stream (a cut of the published generator can take a start code
-    along), those that it holds are found by their bytes. Raises InputError when a stream is absent, cannot be read or
-    cannot be used for training.
+    Raises InputError when a stream is absent, cannot be read or cannot be used for training.
     """
     if files.damaged_stream is None or files.clean_stream is None:
         absent = [
@@ -102,17 +98,7 @@ def coded_pair(files: ClipFiles) -> tuple[CodedClip, np.ndarray]:
         raise InputError(
             f"{files.id}: training needs {' and '.join(absent)} (clean streams: here or in {layout.TRUTH_BRANCH} beside it)"
         )
-    damaged, clean = read_coded(files.damaged_stream), read_coded(files.clean_stream)
-    if damaged.clip.frames.shape[1:] != clean.clip.frames.shape[1:]:
-        raise InputError(f"{files.id}: its damaged and clean streams are of different sizes")
-    truth = clean.clip.frames
-    if not np.array_equal(damaged.clip.decode_index, clean.clip.decode_index):
-        indices = align_clips(damaged, clean)
-        if indices is None:
-            raise InputError(f"{files.id}: its damaged stream is not a damaged copy of its clean stream")
-        truth = truth[indices]
     try:
-        restore_vectors(damaged, decode)
-    except SpliceError as error:
-        raise InputError(f"{files.id}: its damaged stream cannot be used for training ({error})") from error
-    return damaged, truth
+        return pair_up(read_coded(files.damaged_stream), read_coded(files.clean_stream))
+    except MisalignedPairError as error:
+        raise InputError(f"{files.id}: cannot be used for training: {error}") from error
