@@ -181,13 +181,21 @@ class Pipeline:
                 repaired = self._splice(repaired, pictures)
             if len(repaired.clip) != len(sent):
                 raise SpliceError(f"the repaired stream has {len(repaired.clip)} pictures, not {len(sent)}")
-            mark_unrestored(repaired.clip, {slot: planes for slot, planes in rebuilt.items() if slot not in done})
+            left = {slot: planes for slot, planes in rebuilt.samples.items() if slot not in done}
+            mark_unrestored(repaired.clip, left)
         # What the repair did not reach predicts from what never arrived.
         seen |= {slot: self._look(repaired.clip, slot)[1] for slot in _damaged(repaired.clip) if slot not in seen}
-        found = _masks_by_difference(sent.frames, repaired.clip.frames, seen, self.difference_levels)
+        kept = [
+            slot for slot in range(len(sent)) if slot not in rebuilt.added
+        ]  # of each access unit that came, the picture
+        seen = {number: seen[slot] for number, slot in enumerate(kept) if slot in seen}
+        frames = repaired.clip.frames[kept] if rebuilt.added else repaired.clip.frames
+        found = _masks_by_difference(coded.clip.frames, frames, seen, self.difference_levels)
         grown = level_notes(coded.access_units, repaired.access_units, sent.fps)
-        frames, notes = repaired.clip.frames, (*sent.notes, *_remains(repaired.clip), *grown)
-        return RecoveredClip(frames, found, "splice", repaired.stream(), tuple(sorted(done)), self.seconds, notes)
+        notes = (*sent.notes, *_added(rebuilt), *_remains(repaired.clip), *grown)
+        restored = tuple(number for number, slot in enumerate(kept) if slot in done)
+        stream = repaired.stream()
+        return RecoveredClip(frames, found, "splice", stream, restored, self.seconds, notes, rebuilt.added)
 
     def _splice(self, coded: CodedClip, pictures: dict[int, Planes]) -> CodedClip:
         """Put pictures into the stream and decode it; slices that stayed but still read as broken go in a second try."""
@@ -317,6 +325,13 @@ def _masks_by_difference(
         masks[slot] |= damage.mask >= WRONG
         confidence[slot] = damage.confidence
     return CorruptionMasks(masks, confidence)
+
+
+def _added(rebuilt: Rebuilt) -> Iterator[str]:
+    """What a repaired stream has beyond the pictures that came, in words."""
+    if rebuilt.added:
+        count = len(rebuilt.added)
+        yield f"the repaired stream holds {count} more pictures: reference pictures of which nothing had arrived"
 
 
 def _remains(clip: ParsedClip) -> Iterator[str]:

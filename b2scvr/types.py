@@ -225,6 +225,7 @@ class RecoveredClip:
     restored: tuple[int, ...]  # display indices of the pictures that were restored
     seconds: dict[str, float]  # per stage
     notes: tuple[str, ...] = ()
+    added: tuple[int, ...] = ()  # display indices in `repaired` of pictures of which no access unit had arrived
 
 
 class InputError(Exception):

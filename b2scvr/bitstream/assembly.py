@@ -8,7 +8,7 @@ import numpy as np
 
 from b2scvr.bitstream.bits import BitReader
 from b2scvr.bitstream.decoding import Decoding, Picture
-from b2scvr.bitstream.display import display_order
+from b2scvr.bitstream.display import display_order, places_of
 from b2scvr.bitstream.nal import NalType, NalUnit, scan, unescape
 from b2scvr.bitstream.other_codecs import RESILIENT, missing_evidence, read_other_headers
 from b2scvr.bitstream.prediction_modes import modes_from_vectors
@@ -37,6 +37,7 @@ class CodedClip:
     access_units: list[bytes]
     suffix: bytes = b""  # bytes after the last picture that belong to none
     mended: bool = False  # damaged parameter sets were replaced: the access units are not quite those of the file
+    is_timed: bool = False  # each access unit has a time of its own in a container
 
     def stream(self) -> bytes:
         """Return the elementary stream."""
@@ -49,7 +50,8 @@ def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, dig
     The pictures of `decoding` become those of the clip.
     """
     received = list(decoding.pictures)
-    order = display_order(received, len(units))
+    complete = codec != "h264" or len(received) == len(units)
+    order = display_order(received, len(units), () if complete else places_of(units))
     clip = blank_clip(_spread(decoding.frames, received, order), fps, codec, digest)
     clip.colour, clip.pixel_format, clip.crop = decoding.colour, decoding.pixel_format, decoding.crop
     clip.decode_index[:] = order

@@ -101,7 +101,7 @@ def _follows(before: SliceHeader, header: SliceHeader, period: int) -> bool:
         return header.frame_num == 0
     if header.field_pic or before.field_pic:
         return True
-    return (header.frame_num - _previous_reference(before, period)) % period == 1
+    return (header.frame_num - before.reference_frame_num(period)) % period == 1
 
 
 def _read(data: bytes, index: int, is_lost: bool, sets: ParameterSets) -> _Unit:
@@ -146,7 +146,7 @@ def _number(run: list[_Unit], units: list[_Unit], sets: ParameterSets) -> None:
     sps, _ = sets.of_slice(template.pps_id)
     period = 1 << sps.log2_max_frame_num
     following = after if after and not after.is_idr else None
-    previous = _previous_reference(before, period)
+    previous = before.reference_frame_num(period) if before else 0
     idr = _idr_places(run, before, following, period)
     told = [unit.ref_idc_told for unit in run]
     if following:
@@ -168,19 +168,12 @@ def _number(run: list[_Unit], units: list[_Unit], sets: ParameterSets) -> None:
         previous = frame_num if ref_idc else previous
 
 
-def _previous_reference(header: SliceHeader | None, period: int) -> int:
-    """PrevRefFrameNum after a picture (7.4.3)."""
-    if header is None or header.resets_references:
-        return 0
-    return header.frame_num if header.nal_ref_idc else (header.frame_num - 1) % period
-
-
 def _idr_places(run: list[_Unit], before: SliceHeader | None, following: SliceHeader | None, period: int) -> list[int]:
     """Return which units of a run must be IDR pictures. Raises _AmbiguousError when nothing fits."""
     told = [place for place, unit in enumerate(run) if unit.idr_told or (place == 0 and not before)]
     if following is None:
         return told
-    goes_on = before and (following.frame_num - 1 - _previous_reference(before, period)) % period <= len(run)
+    goes_on = before and (following.frame_num - 1 - before.reference_frame_num(period)) % period <= len(run)
     for places in (told, [] if goes_on or len(run) > 1 else [0]):
         if places and following.frame_num - 1 in range(len(run) - max(places)):
             return places

@@ -109,4 +109,4 @@ def _parse(
         add_references(clip, references, answers)
     damage_trace.trace_damage(clip)
     clip.validate()
-    return CodedClip(clip, units, coded.suffix, bool(coded.mended))
+    return CodedClip(clip, units, coded.suffix, bool(coded.mended), is_timed=codec_format is None)

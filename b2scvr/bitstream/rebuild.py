@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from b2scvr.bitstream.absent import with_absent
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.damage_trace import trace_damage
 from b2scvr.bitstream.nal import scan
@@ -21,11 +22,17 @@ from b2scvr.types import MB_SIZE, MISSING_REFERENCE, AccessUnitStatus, ParsedCli
 
 _MOST_NOTES = 5
 
-Rebuilt = dict[int, Planes]  # display index -> samples
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """The pictures that were given access units anew, by display index in the clip that holds them."""
+
+    samples: Mapping[int, Planes] = field(default_factory=dict)  # what they show until they are restored
+    added: tuple[int, ...] = ()  # those of which nothing arrived: the stream that came has no access unit for them
 
 
 def rebuild_lost(coded: CodedClip, decode: Callable[[bytes], CodedClip]) -> tuple[CodedClip, Rebuilt]:
-    """Return `coded` with its lost access units rebuilt, and the samples that they got.
+    """Return `coded` with its lost access units rebuilt, and those that are absent (absent.py) put in, and which they are.
 
     A rebuilt access unit is one picture of I_PCM macroblocks that shows what the clip repeats in its place until it is
     restored: in the clip that comes back it counts as lost and broken, wholly concealed, and what predicts from it as
@@ -33,32 +40,50 @@ def rebuild_lost(coded: CodedClip, decode: Callable[[bytes], CodedClip]) -> tupl
 
     Access units whose numbering cannot be told stay lost, and the decoder's gap filling stands; notes of the clip say why.
     All of them do when the new stream does not decode as it must: every picture there, in the order of its count, and none
-    with a reference that is missing. `coded` is not changed.
+    with a reference that is missing. Where the access units have times of their own in a container, none is put in.
+    `coded` is not changed.
     """
-    lost = {int(index) for index in coded.clip.decode_index[coded.clip.lost]}
-    if coded.clip.codec != "h264" or not lost:
-        return coded, {}
-    headers, remarks = infer_headers(coded.access_units, lost)
-    units, samples = list(coded.access_units), dict[int, Planes]()
+    if coded.clip.codec != "h264":
+        return coded, Rebuilt()
+    units, absent = (coded.access_units, []) if coded.is_timed else with_absent(coded.access_units)
+    if absent:
+        whole, rebuilt = _rebuild(coded, units, absent, decode)
+        if rebuilt.added:
+            return whole, rebuilt
+    return _rebuild(coded, coded.access_units, [], decode)
+
+
+def _rebuild(
+    coded: CodedClip, units: list[bytes], absent: list[int], decode: Callable[[bytes], CodedClip]
+) -> tuple[CodedClip, Rebuilt]:
+    """Rebuild what is lost in `units`: the access units of `coded`, with empty ones where `absent` says."""
+    arrived = [number for number in range(len(units)) if number not in set(absent)]  # by decode index in `coded`
+    lost = {arrived[int(index)] for index in coded.clip.decode_index[coded.clip.lost]} | set(absent)
+    if not lost:
+        return coded, Rebuilt()
+    headers, remarks = infer_headers(units, lost)
+    slots = np.argsort(coded.clip.decode_index)
+    new_units, samples = list(units), dict[int, Planes]()
     sets = ParameterSets()
-    for index, unit in enumerate(coded.access_units):
+    for number, unit in enumerate(units):
         sets.update(unit)
-        if index in headers:
+        if number in headers:
+            shown = int(slots[min(np.searchsorted(arrived, number), len(slots) - 1)])
             try:
-                samples[index] = _placeholder(coded.clip, index, headers[index], sets)
-                units[index] = _before_slices(unit) + write_picture(headers[index], samples[index], sets)
+                samples[number] = _placeholder(coded.clip, shown, headers[number], sets)
+                new_units[number] = _before_slices(unit) + write_picture(headers[number], samples[number], sets)
             except SpliceError as error:
-                remarks.append(f"access unit {index} was lost and is not rebuilt: {error}")
-    if not samples:
-        return _with_notes(coded, remarks), {}
-    new = decode(b"".join(units) + coded.suffix)
-    wrong = _what_is_wrong(new, coded, set(samples))
+                remarks.append(f"access unit {number} was lost and is not rebuilt: {error}")
+    if not samples or not samples.keys() >= set(absent):
+        return _with_notes(coded, remarks), Rebuilt()
+    new = decode(b"".join(new_units) + coded.suffix)
+    wrong = _what_is_wrong(new, coded, units, set(samples))
     if wrong:
-        return _with_notes(coded, [f"{len(samples)} lost access units are not rebuilt: {wrong}"]), {}
+        return _with_notes(coded, [f"{len(samples)} lost access units are not rebuilt: {wrong}"]), Rebuilt()
     slots = np.argsort(new.clip.decode_index)
-    rebuilt = {int(slots[index]): planes for index, planes in samples.items()}
+    rebuilt = {int(slots[number]): planes for number, planes in samples.items()}
     mark_unrestored(new.clip, rebuilt)
-    return _with_notes(new, remarks), rebuilt
+    return _with_notes(new, remarks), Rebuilt(rebuilt, tuple(sorted(int(slots[number]) for number in absent)))
 
 
 def mark_unrestored(clip: ParsedClip, rebuilt: Mapping[int, Planes]) -> None:
@@ -70,9 +95,8 @@ def mark_unrestored(clip: ParsedClip, rebuilt: Mapping[int, Planes]) -> None:
         trace_damage(clip)
 
 
-def _placeholder(clip: ParsedClip, index: int, header: SliceHeader, sets: ParameterSets) -> Planes:
-    """The picture that the clip shows in the place of a lost one."""
-    slot = int(np.flatnonzero(clip.decode_index == index)[0])
+def _placeholder(clip: ParsedClip, slot: int, header: SliceHeader, sets: ParameterSets) -> Planes:
+    """What the clip shows at `slot`, with the margins of the coded pictures."""
     sps, _ = sets.of_slice(header.pps_id)
     if clip.frames.shape[1:3] != sps.size:
         raise SpliceError(
@@ -88,10 +112,10 @@ def _before_slices(unit: bytes) -> bytes:
     return unit[: next((nal.start for nal in scan(unit) if nal.is_slice), len(unit))]
 
 
-def _what_is_wrong(new: CodedClip, old: CodedClip, rebuilt: set[int]) -> str | None:
-    """Say what shows that the numbering is not right, None if nothing does."""
-    if len(new.clip) != len(old.clip):
-        return f"with them rebuilt the stream has {len(new.clip)} pictures, not {len(old.clip)}"
+def _what_is_wrong(new: CodedClip, old: CodedClip, units: list[bytes], rebuilt: set[int]) -> str | None:
+    """Say what shows that the numbering is not right, None if nothing does. units: what `new` was to hold."""
+    if len(new.clip) != len(units):
+        return f"with them rebuilt the stream has {len(new.clip)} pictures, not {len(units)}"
     missing = rebuilt & {int(index) for index in new.clip.decode_index[new.clip.lost]}
     if missing:
         return f"access unit {min(missing)} gave no picture after it was rebuilt either"

@@ -68,7 +68,7 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
     read = []
     for unit in units:
         ahead.update(unit)
-        read.append(_headers(unit, ahead))
+        read.append(readable_headers(unit, ahead))
     for index, (unit, headers) in enumerate(zip(units, read, strict=True)):
         sets.update(unit)
         following = next((later[0][0] for later in read[index + 1 :] if later), None)
@@ -76,7 +76,7 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
         if not headers:
             lost.append(index)
             continue
-        if _is_garbage(headers[0][0], following, buffer, sets):
+        if is_garbage(headers[0][0], following, buffer.previous_frame_num, sets):
             lost.append(index)
             found[index] = [_unknown(h) for h, _ in headers]
             buffer.misled = True
@@ -96,17 +96,18 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
     return found
 
 
-def _is_garbage(header: SliceHeader, following: SliceHeader | None, buffer: _Buffer, sets: ParameterSets) -> bool:
+def is_garbage(header: SliceHeader, following: SliceHeader | None, previous: int, sets: ParameterSets) -> bool:
     """Whether a header jumps ahead in frame_num although the picture after it goes on from the one before.
 
     Or is that of an IDR picture that none has (7.4.1, 7.4.3): not a reference, frame_num other than 0, or predicted.
+    previous: PrevRefFrameNum.
     """
     if header.is_idr:
         return not header.nal_ref_idc or header.frame_num != 0 or bool(header.num_ref_idx_active)
     if following is None or following.is_idr:
         return False
     period = 1 << sets.of_slice(header.pps_id)[0].log2_max_frame_num
-    here, there = ((h.frame_num - buffer.previous_frame_num) % period for h in (header, following))
+    here, there = ((h.frame_num - previous) % period for h in (header, following))
     return here > 1 and there < here
 
 
@@ -121,8 +122,8 @@ def _may_mislead(unit: bytes, headers: _Headers) -> bool:
     return bool(headers) and slices[0] != headers[0][1]
 
 
-def _headers(unit: bytes, sets: ParameterSets) -> _Headers:
-    """The readable slice headers of the primary picture in an access unit."""
+def readable_headers(unit: bytes, sets: ParameterSets) -> _Headers:
+    """Return the readable slice headers of the primary picture in an access unit, with their NAL units."""
     out = []
     for nal in scan(unit):
         if not nal.is_slice:

@@ -135,16 +135,27 @@ def next_broken(clip: ParsedClip, done: set[int]) -> list[int]:
     A picture that predicts from access units that are not in the stream counts as broken: nothing can be put in their place,
     and what follows is right once it is.
 
-    The later ones of a period are looked at again once it is repaired: what is right in them depends on it.
+    The later ones of a period are looked at again once it is repaired: what is right in them depends on it. So is one at the
+    head of its period whose predecessor in display is still to be repaired: much of it is seen there.
     """
     chosen: list[int] = []
-    taken = False
+    taken, first = False, 0
     for slot in np.argsort(clip.decode_index, kind="stable"):
-        taken = taken and not clip.is_key[slot]
+        if clip.is_key[slot]:
+            taken, first = False, clip.decode_index[slot]
         if not taken and (_is_broken(clip.status[slot]) or _is_orphan(clip, slot)) and slot not in done:
-            chosen.append(int(slot))
             taken = True
+            if not (chosen and _follows_damage(clip, slot, first)):
+                chosen.append(int(slot))
     return chosen
+
+
+def _follows_damage(clip: ParsedClip, slot: int, first: int) -> bool:
+    """Whether what is shown before a picture is damaged, and decoded before its period, which begins at index `first`."""
+    before = np.flatnonzero(clip.decode_index[:slot] < clip.decode_index[slot])
+    if not len(before) or clip.decode_index[before[-1]] >= first:
+        return False
+    return bool(clip.status[before[-1]] != AccessUnitStatus.INTACT)
 
 
 def _is_orphan(clip: ParsedClip, slot: int) -> bool:

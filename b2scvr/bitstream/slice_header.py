@@ -48,6 +48,12 @@ class SliceHeader:
         """Whether memory_management_control_operation 5 drops all references."""
         return any(operation[0] == 5 for operation in self.marking_operations)
 
+    def reference_frame_num(self, period: int) -> int:
+        """Return PrevRefFrameNum after this picture (7.4.3); period: MaxFrameNum."""
+        if self.resets_references:
+            return 0
+        return self.frame_num if self.nal_ref_idc else (self.frame_num - 1) % period
+
     @property
     def kind(self) -> int:
         """slice_type modulo 5: 0 P, 1 B, 2 I, 3 SP, 4 SI (table 7-6)."""

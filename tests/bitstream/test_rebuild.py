@@ -9,7 +9,7 @@ from b2scvr.bitstream.handmade import HandWriter, field_pictures, marking_of, no
 from b2scvr.bitstream.nal import scan
 from b2scvr.bitstream.numbering import infer_headers
 from b2scvr.bitstream.reader import decode
-from b2scvr.bitstream.rebuild import mark_unrestored, rebuild_lost
+from b2scvr.bitstream.rebuild import Rebuilt, mark_unrestored, rebuild_lost
 from b2scvr.bitstream.repair import splice_stream
 from b2scvr.bitstream.slice_header import parse_slice_header
 from b2scvr.bitstream.syntax import ParameterSets
@@ -159,16 +159,16 @@ def test_true_pictures_in_rebuilt_access_units_repair_the_stream(options, moving
     damaged = decode(b"".join(_without_headers(clean.access_units, lost)))
     assert set(damaged.clip.decode_index[damaged.clip.lost]) == lost
     whole, rebuilt = rebuild_lost(damaged, decode)
-    assert {int(whole.clip.decode_index[slot]) for slot in rebuilt} == lost
+    assert {int(whole.clip.decode_index[slot]) for slot in rebuilt.samples} == lost
     assert np.array_equal(whole.clip.decode_index, clean.clip.decode_index)
-    for slot in rebuilt:
+    for slot in rebuilt.samples:
         assert whole.clip.lost[slot] and whole.clip.status[slot] == AccessUnitStatus.BROKEN
         assert whole.clip.concealed[slot].all() and whole.clip.planes[slot].y.shape == (64, 80)
         before = damaged.clip.frames[damaged.clip.decode_index == whole.clip.decode_index[slot]][0]
         assert np.abs(whole.clip.frames[slot].astype(int) - before).mean() < 2  # shows what it showed before
     assert (whole.clip.status == AccessUnitStatus.DEPENDENT).any()
     assert damaged.clip.lost.sum() == 2 and not damaged.clip.planes  # the argument stays as it was
-    units = splice_stream(whole, {slot: truth[int(whole.clip.decode_index[slot])] for slot in rebuilt})
+    units = splice_stream(whole, {slot: truth[int(whole.clip.decode_index[slot])] for slot in rebuilt.samples})
     repaired, messages = play(units, cropped=False)
     assert messages == [] and list(repaired) == list(truth)
     assert all(same_planes(repaired[i], truth[i]) for i in truth)
@@ -176,7 +176,7 @@ def test_true_pictures_in_rebuilt_access_units_repair_the_stream(options, moving
 
 def test_nothing_lost_and_other_codecs_come_back_as_they_are(moving):
     coded = decode(encode_h264(moving(4, 48, 64)))
-    assert rebuild_lost(coded, decode) == (coded, {})
+    assert rebuild_lost(coded, decode) == (coded, Rebuilt())
     mark_unrestored(coded.clip, {})
     assert (coded.clip.status == AccessUnitStatus.INTACT).all()
 
@@ -185,5 +185,5 @@ def test_a_rebuilt_stream_of_another_length_is_not_taken(moving):
     units = _units(moving, {"bf": "0"}, pictures=12)
     damaged = decode(b"".join(_without_headers(units, {5})))
     same, rebuilt = rebuild_lost(damaged, lambda data: decode(b"".join(units[:4])))
-    assert not rebuilt and same.access_units == damaged.access_units
+    assert not rebuilt.samples and same.access_units == damaged.access_units
     assert any("4 pictures, not 12" in note for note in same.clip.notes)

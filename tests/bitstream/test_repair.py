@@ -97,6 +97,17 @@ def test_next_broken_is_the_first_in_decoding_order_of_each_idr_period(clean):
     assert next_broken(clip, {2, 4, 7, 17, 18}) == []
 
 
+def test_the_head_of_a_period_waits_for_what_is_shown_before_it(clean):
+    clip = copy.deepcopy(clean.clip)
+    clip.status[[4, 16]] = AccessUnitStatus.BROKEN
+    assert next_broken(clip, set()) == [4, 16]  # what is shown before picture 16 is right
+    clip.status[15] = AccessUnitStatus.DEPENDENT
+    assert next_broken(clip, set()) == [4]
+    assert next_broken(clip, {4}) == [16]  # nothing is left to wait for
+    clip.status[[16, 17]] = AccessUnitStatus.INTACT, AccessUnitStatus.BROKEN
+    assert next_broken(clip, set()) == [4, 17]  # picture 16 is right
+
+
 def test_streams_that_cannot_be_spliced(clean, broken):
     require_spliceable(broken)
     with pytest.raises(SpliceError, match="hevc"):

@@ -66,7 +66,7 @@ def test_rebuilt_access_units_are_played_there_too(moving, play, same_planes, tm
     truth, _ = play(clean.access_units)
     units = [unit[:6] if index in (3, 18) else unit for index, unit in enumerate(clean.access_units)]
     whole, rebuilt = rebuild_lost(decode(b"".join(units)), decode)
-    assert {int(whole.clip.decode_index[slot]) for slot in rebuilt} == {3, 18}
-    spliced = splice_stream(whole, {slot: truth[int(whole.clip.decode_index[slot])] for slot in rebuilt})
+    assert {int(whole.clip.decode_index[slot]) for slot in rebuilt.samples} == {3, 18}
+    spliced = splice_stream(whole, {slot: truth[int(whole.clip.decode_index[slot])] for slot in rebuilt.samples})
     repaired = _openh264(b"".join(spliced), tmp_path, 96, 128)
     assert len(repaired) == 20 and all(same_planes(repaired[i], truth[i]) for i in range(20))

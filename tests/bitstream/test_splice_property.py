@@ -106,8 +106,8 @@ def _repaired(case, moving, play):
     coded = decode(b"".join(damaged))
     hypothesis.assume(len(coded.clip) == PICTURES)  # a dropped slice may hide a border between access units
     whole, rebuilt = rebuild_lost(coded, decode)
-    hypothesis.assume(not whole.clip.lost[[slot for slot in range(PICTURES) if slot not in rebuilt]].any())
-    hurt = {index for index, _, _ in case.harms} | {int(whole.clip.decode_index[slot]) for slot in rebuilt}
+    hypothesis.assume(not whole.clip.lost[[slot for slot in range(PICTURES) if slot not in rebuilt.samples]].any())
+    hurt = {index for index, _, _ in case.harms} | {int(whole.clip.decode_index[slot]) for slot in rebuilt.samples}
     slots = np.argsort(whole.clip.decode_index)
     units = splice_stream(whole, {int(slots[index]): truth[index] for index in hurt})
     shown, messages = play(units, cropped=False)

@@ -70,8 +70,9 @@ def test_frames_that_nothing_touched_stay_bit_for_bit(streams):
 def test_what_predicts_from_what_never_arrived_is_restored_and_masks_show_the_rest(streams):
     clean, whole = reader.decode(streams[0]).clip, reader.decode(streams[1])
     slot = int(np.flatnonzero(whole.clip.is_reference & (np.arange(len(whole.clip)) > 16))[1])
-    gone = int(whole.clip.decode_index[slot])  # a picture that never arrived: nothing can be put in its place
+    gone = int(whole.clip.decode_index[slot])  # a picture that never arrived
     damaged = reader.decode(b"".join(unit for index, unit in enumerate(whole.access_units) if index != gone))
+    damaged.is_timed = True  # nothing can be put in its place
     recovered = Pipeline(Oracle(clean), Oracle(clean), mode="splice", decode=reader.decode).recover(damaged)
     broken = set(np.flatnonzero(damaged.clip.status == AccessUnitStatus.BROKEN))
     orphans = set(recovered.restored) - broken  # they predict from what never arrived
@@ -163,6 +164,24 @@ def test_lost_access_units_are_rebuilt_and_restored(streams, lost):
     assert set(recovered.restored) == {int(np.flatnonzero(clean.decode_index == index)[0]) for index in lost}
     assert psnr(recovered.frames, clean.frames) > 38
     assert len(damaged.clip.frames) == 32 and damaged.clip.lost.sum() >= len(lost)  # the argument stays as it was
+
+
+@pytest.mark.parametrize("absent", [1, 16], ids=["P", "IDR"])
+def test_reference_pictures_of_which_nothing_arrived_are_put_in_but_not_shown(streams, absent):
+    coded = reader.decode(streams[0])
+    clean, units = coded.clip, list(coded.access_units)
+    first = next(nal.start for nal in scan(units[absent]) if nal.is_slice)
+    units[absent : absent + 2] = [units[absent][:first] + units[absent + 1]]
+    damaged = reader.decode(b"".join(units))
+    recovered = Pipeline(Oracle(clean), Oracle(clean), decode=reader.decode).recover(damaged)
+    (slot,) = recovered.added
+    assert clean.decode_index[slot] == absent and len(recovered.frames) == len(recovered.masks.masks) == 31
+    truth = np.delete(clean.frames, slot, axis=0)
+    assert psnr(recovered.frames, truth) > 38 > 30 > psnr(damaged.clip.frames, truth)
+    assert np.array_equal(np.delete(reader.decode(recovered.repaired).clip.frames, slot, axis=0), recovered.frames)
+    assert any("1 more" in note for note in recovered.notes)
+    changed = (recovered.frames != damaged.clip.frames).any(axis=(1, 2, 3))
+    assert recovered.masks.masks.any(axis=(1, 2))[changed].mean() > 0.9
 
 
 def test_a_lost_access_unit_whose_numbering_cannot_be_told_is_recovered_in_frames_mode(streams):
