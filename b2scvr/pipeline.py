@@ -257,9 +257,9 @@ class Pipeline:
             found = self.detect(coded, self.progress) if given is None else CorruptionMasks(given, confidence)
             found.masks = np.maximum(found.masks, clip.lost[:, None, None])
             with self._timed("recover"):
-                clip.frames = restore_clip(clip.frames, found.masks, self.size, self.progress)
+                frames, notes = restore_clip(clip, found.masks, self.size, self.progress)
             slots = tuple(int(slot) for slot in np.flatnonzero(found.masks.any(axis=(1, 2))))
-            return RecoveredClip(clip.frames, found, "frames", None, slots, self.seconds, clip.notes)
+            return RecoveredClip(frames, found, "frames", None, slots, self.seconds, (*clip.notes, *notes))
         if given is not None:
             clip.status[:] = np.where(given.any(axis=(1, 2)), AccessUnitStatus.DEPENDENT, AccessUnitStatus.INTACT)
         damaged = _damaged(clip)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, pairwise
 
 import numpy as np
@@ -15,16 +15,22 @@ from b2scvr.cfc.portions import GeneratorPortions, LonePicture, PaddedPicture
 from b2scvr.cfc.stream import PictureStream
 from b2scvr.cfc.windows import DamageWindows, Window, published_windows
 from b2scvr.ops.batch import pictures_to_tensor
+from b2scvr.types import MV_BLOCK
 
 SCHEDULES = ("published", "exact", "fast")
 WHITE = 255
+
+# Picture n -> the flow that the bitstream tells from n to n + 1 and back, float32 [2, 3, r, c] (fill.codec_flow).
+Vectors = Callable[[int], np.ndarray]
 
 
 class WindowCache:
     """What is known of the pictures near the current window; nothing is computed twice while a window needs it."""
 
-    def __init__(self, portions: GeneratorPortions, stream: PictureStream, device: torch.device) -> None:
-        self.portions, self.stream, self.device = portions, stream, device
+    def __init__(
+        self, portions: GeneratorPortions, stream: PictureStream, vectors: Vectors | None, device: torch.device
+    ) -> None:
+        self.portions, self.stream, self.vectors, self.device = portions, stream, vectors, device
         self.padded: dict[int, PaddedPicture] = {}
         self.known: dict[int, Tensor] = {}
         self.local: dict[int, Tensor | LonePicture] = {}
@@ -37,13 +43,9 @@ class WindowCache:
             self._encode(index)
         for index in window.local:
             self._complete(index)
-        for earlier, later in pairwise(window.local):
-            if earlier not in self.flows:
-                self.flows[earlier] = self.portions.flow(self.padded[earlier], self.padded[later])
-                self.computed["flows"] += 1
         return self.portions.window(
             [self.local[i] for i in window.local],
-            [self.flows[i] for i in window.local[:-1]],
+            self._flows(window.local),
             [self.known[i] for i in window.references],
             [i - window.local.start for i in wanted],
             keys_only,
@@ -73,6 +75,20 @@ class WindowCache:
         if index not in self.local:
             self.local[index] = self.portions.local(self.padded[index], self.known[index])
             self.computed["local"] += 1
+
+    def _flows(self, local: range) -> list[tuple[Tensor, Tensor]]:
+        """Return the flow between the neighbours among consecutive pictures."""
+        if not self.portions.flow_of_pairs:
+            return self._new_flows(local)
+        for earlier in local[:-1]:
+            if earlier not in self.flows:
+                (self.flows[earlier],) = self._new_flows(range(earlier, earlier + 2))
+        return [self.flows[i] for i in local[:-1]]
+
+    def _new_flows(self, local: range) -> list[tuple[Tensor, Tensor]]:
+        self.computed["flows"] += len(local) - 1
+        vectors = _window_vectors(self.vectors, self.stream, local, self.device)
+        return self.portions.flows([self.padded[i] for i in local], vectors)
 
     def _pad(self, index: int) -> PaddedPicture:
         return self.portions.pad(*(x.to(self.device) for x in _tensors(self.stream, index)))
@@ -116,21 +132,27 @@ class ClipRestorer:
         self.largest_buffer = 0  # pictures in memory at once, in the last clip
         self.computed: dict[str, int] = {}  # how often each portion was computed, in the last clip
 
-    def restore(self, pictures: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def restore(
+        self, pictures: Iterable[np.ndarray], masks: Iterable[np.ndarray], vectors: Vectors | None = None
+    ) -> Iterator[np.ndarray]:
         """Yield the pictures restored, uint8 [H, W, 3], in display order, as soon as no window changes them any more.
 
-        pictures: uint8 [H, W, 3]; masks: uint8 or bool [H, W], as many. Memory does not grow with their number. Raises
-        ValueError when they do not belong together.
+        pictures: uint8 [H, W, 3]; masks: uint8 or bool [H, W], as many; vectors: of the bitstream, asked when the network's
+        flow comes from them. Memory does not grow with the number of pictures. Raises ValueError when they do not belong
+        together, or vectors are wanting.
         """
-        for levels in self.restore_levels(pictures, masks):
+        for levels in self.restore_levels(pictures, masks, vectors):
             yield levels if levels.dtype == np.uint8 else np.rint(levels.clip(0, WHITE)).astype(np.uint8)
 
     @torch.inference_mode()
-    def restore_levels(self, pictures: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    def restore_levels(
+        self, pictures: Iterable[np.ndarray], masks: Iterable[np.ndarray], vectors: Vectors | None = None
+    ) -> Iterator[np.ndarray]:
         """As `restore`, but restored pictures are float32 in levels before rounding; undamaged ones are uint8."""
         stream = PictureStream(pictures, masks)
         blend: Blend = CrossFade() if self.schedule == "fast" else PublishedBlend(self.truncate)
-        cache = WindowCache(GeneratorPortions(self.network), stream, self.device)
+        vectors = vectors if self.network.window_flow.needs_vectors else None
+        cache = WindowCache(GeneratorPortions(self.network), stream, vectors, self.device)
         self.largest_cache = self.largest_buffer = done = 0
         plan = DamageWindows() if self.schedule == "fast" else published_windows
         windows = plan(stream.exists, stream.damaged)
@@ -155,7 +177,7 @@ class ClipRestorer:
             return
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             if self.schedule == "published":
-                restored = self._whole_window(window, stream)
+                restored = self._whole_window(window, stream, vectors=cache.vectors)
             else:
                 restored = cache.restore(window, wanted, keys_only=self.schedule == "fast")
         height, width = stream.picture(window.local.start).shape[:2]
@@ -164,17 +186,35 @@ class ClipRestorer:
             levels = restored[places[index], :, :height, :width].float().permute(1, 2, 0).cpu().numpy() * WHITE
             blend.add(index, window, levels, stream.picture(index), stream.mask(index))
 
-    def _whole_window(self, window: Window, stream: PictureStream) -> Tensor:
+    def _whole_window(self, window: Window, stream: PictureStream, vectors: Vectors | None) -> Tensor:
         """Return all pictures of a window, [T, 3, H, W] in [0, 1], from one pass of the whole network."""
         pairs = [_tensors(stream, i) for i in (*window.local, *window.references)]
         pictures, masks = (torch.stack(x, 1).to(self.device) for x in zip(*pairs, strict=True))
-        return self.network(pictures, masks, len(window.local)).pictures[0]
+        told = _window_vectors(vectors, stream, window.local, self.device)
+        return self.network(pictures, masks, len(window.local), vectors=told).pictures[0]
 
 
 def _tensors(stream: PictureStream, index: int) -> tuple[Tensor, Tensor]:
     """Return picture [1, 3, H, W] and mask [1, 1, H, W], float32 in [0, 1]."""
     mask = torch.from_numpy(stream.mask(index)).float()
     return pictures_to_tensor(stream.picture(index))[None], mask[None, None]
+
+
+def _window_vectors(
+    vectors: Vectors | None, stream: PictureStream, local: range, device: torch.device
+) -> Tensor | None:
+    """Return the vectors between consecutive pictures, [1, 2, L - 1, 3, r, c]; ValueError for those of another size."""
+    if vectors is None or len(local) < 2:
+        return None
+    height, width = stream.picture(local.start).shape[:2]
+    expected = (2, 3, -(-height // MV_BLOCK), -(-width // MV_BLOCK))
+    told = [vectors(index) for index in local[:-1]]
+    for index, field in zip(local, told, strict=False):
+        if field.shape != expected:
+            raise ValueError(
+                f"vectors {index} are {list(field.shape)}, pictures of {width}x{height} ask for {list(expected)}"
+            )
+    return torch.from_numpy(np.stack(told, 1))[None].float().to(device)
 
 
 def _finished(start: int, stop: int | None, stream: PictureStream, blend: Blend) -> Iterator[np.ndarray]:

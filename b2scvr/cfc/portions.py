@@ -81,10 +81,19 @@ class GeneratorPortions:
             return LonePicture(mixture, (known.shape[-2], known.shape[-1]))
         return network.experts.together(mixture)[..., : known.shape[-2], : known.shape[-1]]
 
-    def flow(self, earlier: PaddedPicture, later: PaddedPicture) -> tuple[Tensor, Tensor]:
-        """Return the flow between neighbours, there and back, each [1, 1, 2, h, w] cells."""
-        pair = torch.stack((earlier.outside, later.outside), 1)
-        return self.network.window_flow(self.network.flow, pair, None)
+    @property
+    def flow_of_pairs(self) -> bool:
+        """Whether two neighbours' flow is the same in any window: no holes are filled from the pairs before and after."""
+        return self.network.window_flow.needs_network
+
+    def flows(self, pictures: Sequence[PaddedPicture], vectors: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:
+        """Return the flow between neighbours among consecutive pictures, there and back, each [1, 1, 2, h, w] cells.
+
+        vectors: of these pictures (cfc.motion), read when the flow comes from them; ValueError when they are wanting then.
+        """
+        outside = torch.stack([picture.outside for picture in pictures], 1)
+        there, back = self.network.window_flow(self.network.flow, outside, vectors)
+        return list(zip(there.split(1, 1), back.split(1, 1), strict=True)) if len(pictures) > 1 else []
 
     def window(
         self,

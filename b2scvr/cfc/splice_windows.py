@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -41,6 +40,5 @@ class SpliceRestorer:
         if not padded[current].damaged:
             return window[:, current]
         local = [portions.local(picture, portions.reference(picture)) for picture in padded]
-        flows = [portions.flow(*pair) for pair in pairwise(padded)]
-        restored = portions.window(local, flows, (), (current,))[..., :height, :width]
+        restored = portions.window(local, portions.flows(padded), (), (current,))[..., :height, :width]
         return window[:, current] * (1 - mask) + restored * mask

@@ -43,8 +43,9 @@ def test_portions_put_together_are_the_network(generator, scene, preset, parts):
         padded = [portions.pad(pictures[:, i], mask[:, i]) for i in range(5)]
         known = [portions.reference(picture) for picture in padded]
         local = [portions.local(*pair) for pair in zip(padded[:3], known, strict=False)]
-        flows = [portions.flow(padded[i], padded[i + 1]) for i in range(2)]
-        found = portions.window(local, flows, known[3:], (0, 2))[..., : mask.shape[-2], : mask.shape[-1]]
+        found = portions.window(local, portions.flows(padded[:3]), known[3:], (0, 2))[
+            ..., : mask.shape[-2], : mask.shape[-1]
+        ]
     torch.testing.assert_close(found, expected[[0, 2]], atol=1e-5, rtol=1e-4)
 
 
@@ -59,6 +60,40 @@ def test_exact_is_published_and_computes_every_picture_once(generator, clip, pre
     assert np.abs(published - pictures)[masks > 0].mean() > 10
     assert restorer.computed["known"] == restorer.computed["local"] == 34
     assert restorer.computed["flows"] == 29 + 3  # none between pictures 29 and 30: another chunk
+
+
+def steady_vectors(size=SIZE, step=(3.0, -1.0)):
+    """Make vectors of a clip that moves by a step that grows, unknown in one cell in three."""
+
+    def told(index):
+        known = (np.arange(-(-size[1] // 8)) + index) % 3 > 0
+        field = np.zeros((2, 3, -(-size[0] // 8), len(known)), np.float32)
+        field[0, :2], field[:, 2] = (1 + index / 9) * np.float32(step)[:, None, None], 1
+        field[1, :2] = -field[0, :2]
+        return field * known
+
+    return told
+
+
+@pytest.mark.parametrize(
+    "flow", [dict(source="codec"), dict(source="codec_start"), dict(source="codec", holes="neighbours")]
+)
+def test_exact_is_published_with_flow_from_vectors(generator, clip, flow):
+    torch.manual_seed(0)
+    network = generator(parts=(), flow={**dict(widths=(4,), levels=2), **flow})
+    pictures, masks = clip(13, (0, 3, 8))
+    found = {}
+    for schedule in ("published", "exact", "fast"):
+        restorer = ClipRestorer(network, schedule, truncate=False)
+        levels = restorer.restore_levels(pictures, masks, steady_vectors())
+        found[schedule] = np.stack([picture.astype(np.float32) for picture in levels])
+    assert np.abs(found["published"] - found["exact"]).max() < CLOSE
+    still = restorer.restore_levels(pictures, masks, lambda index: 0 * steady_vectors()(index))
+    assert np.abs(found["fast"] - np.stack([*still])).max() > 1e-3  # the vectors are heard
+    with pytest.raises(ValueError, match="needs the vectors of the bitstream, and there are none"):
+        list(ClipRestorer(network).restore(pictures, masks))
+    with pytest.raises(ValueError, match=r"vectors 0 are \[2, 3, 3, 4\], pictures of 36x24 ask for \[2, 3, 3, 5\]"):
+        list(ClipRestorer(network).restore(pictures, masks, steady_vectors((24, 32))))
 
 
 def test_published_writes_whole_levels_rounded_down(generator, clip):

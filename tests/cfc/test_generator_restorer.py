@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from b2scvr.bitstream.assembly import blank_clip
 from b2scvr.cfc import GeneratorRestorer, PictureRestorer, make_restorer
 from b2scvr.cfc.clip_restorer import ClipRestorer
+from b2scvr.cfc.generator_restorer import clip_vectors
 from b2scvr.cfc.splice_windows import SpliceRestorer
+from b2scvr.types import AccessUnitStatus
 
 
 @pytest.fixture
@@ -49,15 +52,66 @@ def test_a_clip_at_its_own_size(generator, clip):
     pictures, masks = clip
     told = []
     restorer = GeneratorRestorer(generator())
-    found = restorer.restore_clip(pictures, masks, None, lambda *progress: told.append(progress))
-    assert np.array_equal(found, np.stack(list(ClipRestorer(generator()).restore(pictures, masks))))
+    parsed = blank_clip(pictures, 25.0, "h264", "")
+    found, notes = restorer.restore_clip(parsed, masks, None, lambda *progress: told.append(progress))
+    assert notes == () and np.array_equal(found, np.stack(list(ClipRestorer(generator()).restore(pictures, masks))))
     assert told == [("recover", n, 7) for n in range(1, 8)]
 
 
 @pytest.mark.parametrize("size", [(18, 12), (50, 30)])
 def test_a_clip_worked_at_another_size_keeps_what_is_right(generator, clip, size):
     pictures, masks = clip
-    found = GeneratorRestorer(generator()).restore_clip(pictures, masks, size, lambda *_: None)
+    parsed = blank_clip(pictures, 25.0, "h264", "")
+    found, _ = GeneratorRestorer(generator()).restore_clip(parsed, masks, size, lambda *_: None)
     assert found.shape == pictures.shape
     assert np.array_equal(found[masks == 0], pictures[masks == 0])
     assert not np.array_equal(found[masks > 0], pictures[masks > 0])
+
+
+@pytest.fixture
+def moving(clip):
+    """A parsed clip in which each picture refers to the one before it, 6 pixels to the left and 2 down."""
+    parsed = blank_clip(clip[0], 25.0, "h264", "")
+    parsed.mv_past[1:], parsed.mv_past_valid[1:] = (-6, 2), True
+    parsed.past_reference[1:] = np.arange(6)[:, None, None]
+    parsed.is_reference[:] = True
+    return parsed
+
+
+@pytest.mark.parametrize(("size", "cells", "step"), [(None, (3, 5), (6, -2)), ((72, 12), (2, 9), (12, -1))])
+def test_vectors_at_the_size_that_is_worked_at(moving, size, cells, step):
+    for index in (1, 3):
+        field = clip_vectors(moving, index, size)
+        assert field.shape == (2, 3, *cells) and field.dtype == np.float32
+        assert (field[0, :2] == np.float32(step)[:, None, None]).all() and (field[:, 2] == 1).all()
+        assert (field[1, :2] == -field[0, :2]).all()
+
+
+def test_cells_of_another_size_take_the_vector_at_their_place(moving):
+    moving.mv_past_valid[2, :, 3:] = False
+    moving.status[:] = AccessUnitStatus.INTACT
+    known = clip_vectors(moving, 1, (72, 48))[1, 2]
+    assert known[:, :6].all() and not known[:, 6:].any()  # 5 cells of which 3 are known, each now two wide
+
+
+@pytest.mark.parametrize("flow", [dict(source="codec"), dict(source="codec_start")])
+def test_flow_from_vectors_reaches_clips(generator, clip, moving, flow):
+    """Without vectors the flow is SPyNet's, and that is said; with them it is not, and nothing needs to be said."""
+    settings = dict(widths=(4,), levels=2)
+    network = generator(parts=(), flow={**settings, **flow})
+    alone, _ = GeneratorRestorer(generator(parts=(), flow=settings)).restore_clip(
+        moving, clip[1], None, lambda *_: None
+    )
+    restorer = GeneratorRestorer(network)
+    blank = blank_clip(clip[0], 25.0, "h264", "")
+    found, (note,) = restorer.restore_clip(blank, clip[1], None, lambda *_: None)
+    assert np.array_equal(found, alone) and "no motion vectors" in note and "SPyNet's alone" in note
+    told, notes = restorer.restore_clip(moving, clip[1], None, lambda *_: None)
+    assert notes == () and not np.array_equal(told, alone)
+
+
+def test_flow_from_vectors_alone_without_any(generator, clip):
+    network = generator(parts=(), flow=dict(source="codec", holes="neighbours"))
+    blank = blank_clip(clip[0], 25.0, "h264", "")
+    _, (note,) = GeneratorRestorer(network).restore_clip(blank, clip[1], None, lambda *_: None)
+    assert "nothing is taken to move" in note

@@ -19,10 +19,10 @@ class Everything:
         size = surroundings.decoded.shape[:2]
         return PictureDamage(np.ones(surroundings.concealed.shape, np.float32), np.ones(size, np.float32), 0.5)
 
-    def restore_clip(self, pictures, masks, size, progress):
+    def restore_clip(self, clip, masks, size, progress):
         self.masks, self.size = masks, size
-        progress("recover", len(pictures), len(pictures))
-        return np.where(masks[..., None] > 0, self.clean, pictures)
+        progress("recover", len(clip), len(clip))
+        return np.where(masks[..., None] > 0, self.clean, clip.frames), ("all is known",)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,7 @@ def test_detected_masks_go_to_the_restorer_of_clips(coded, pictures):
     assert recovered.mode == "frames" and recovered.restored == tuple(np.flatnonzero(damaged))
     assert np.array_equal(recovered.frames[damaged], pictures[damaged])
     assert np.array_equal(recovered.frames[~damaged], coded.clip.frames[~damaged])
+    assert recovered.notes == (*coded.clip.notes, "all is known")
     assert (recovered.masks.confidence[damaged] == 0.5).all() and recovered.seconds["recover"] >= 0
 
 
