@@ -16,7 +16,7 @@ from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.levels import level_notes
 from b2scvr.bitstream.planes import merge_planes, rgb_to_planes
 from b2scvr.bitstream.reader import decode_guarded
-from b2scvr.bitstream.rebuild import Rebuilt, mark_unrestored, rebuild_lost
+from b2scvr.bitstream.rebuild import Rebuilt, mark_unrestored, rebuild_lost, repair_notes
 from b2scvr.bitstream.repair import VECTOR_FIELDS, next_broken, require_spliceable, restore_vectors, splice_stream
 from b2scvr.cfc import make_restorer
 from b2scvr.checkpoints.load import load_weights
@@ -192,7 +192,7 @@ class Pipeline:
         frames = repaired.clip.frames[kept] if rebuilt.added else repaired.clip.frames
         found = _masks_by_difference(coded.clip.frames, frames, seen, self.difference_levels)
         grown = level_notes(coded.access_units, repaired.access_units, sent.fps)
-        notes = (*sent.notes, *_added(rebuilt), *_remains(repaired.clip), *grown)
+        notes = (*sent.notes, *repair_notes(repaired.clip, rebuilt), *grown)
         restored = tuple(number for number, slot in enumerate(kept) if slot in done)
         stream = repaired.stream()
         return RecoveredClip(frames, found, "splice", stream, restored, self.seconds, notes, rebuilt.added)
@@ -325,23 +325,6 @@ def _masks_by_difference(
         masks[slot] |= damage.mask >= WRONG
         confidence[slot] = damage.confidence
     return CorruptionMasks(masks, confidence)
-
-
-def _added(rebuilt: Rebuilt) -> Iterator[str]:
-    """What a repaired stream has beyond the pictures that came, in words."""
-    if rebuilt.added:
-        count = len(rebuilt.added)
-        yield f"the repaired stream holds {count} more pictures: reference pictures of which nothing had arrived"
-
-
-def _remains(clip: ParsedClip) -> Iterator[str]:
-    """What a repaired stream could not mend, in words."""
-    lost = int(clip.lost.sum())
-    if lost:
-        yield f"{lost} access units gave no picture; the pictures that depend on them stay as the decoder left them"
-    broken = int((clip.status == AccessUnitStatus.BROKEN).sum())
-    if broken:
-        yield f"{broken} restored pictures still read as broken after splicing"
 
 
 class Recoverer:

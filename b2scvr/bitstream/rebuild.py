@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -68,7 +68,7 @@ def _rebuild(
     for number, unit in enumerate(units):
         sets.update(unit)
         if number in headers:
-            shown = int(slots[min(np.searchsorted(arrived, number), len(slots) - 1)])
+            shown = int(slots[min(int(np.searchsorted(arrived, number)), len(slots) - 1)])
             try:
                 samples[number] = _placeholder(coded.clip, shown, headers[number], sets)
                 new_units[number] = _before_slices(unit) + write_picture(headers[number], samples[number], sets)
@@ -93,6 +93,19 @@ def mark_unrestored(clip: ParsedClip, rebuilt: Mapping[int, Planes]) -> None:
         clip.planes[slot] = planes
     if rebuilt:
         trace_damage(clip)
+
+
+def repair_notes(clip: ParsedClip, rebuilt: Rebuilt) -> Iterator[str]:
+    """Say what a repaired stream, read as `clip`, holds beyond what came, and what it could not mend."""
+    if rebuilt.added:
+        count = len(rebuilt.added)
+        yield f"the repaired stream holds {count} more pictures: reference pictures of which nothing had arrived"
+    lost = int(clip.lost.sum())
+    if lost:
+        yield f"{lost} access units gave no picture; the pictures that depend on them stay as the decoder left them"
+    broken = int((clip.status == AccessUnitStatus.BROKEN).sum())
+    if broken:
+        yield f"{broken} restored pictures still read as broken after splicing"
 
 
 def _placeholder(clip: ParsedClip, slot: int, header: SliceHeader, sets: ParameterSets) -> Planes:

@@ -124,9 +124,6 @@ def pair_up(damaged: CodedClip, clean: CodedClip) -> CodedPair:
         restore_vectors(whole, decode)
     except SpliceError as error:
         raise MisalignedPairError(f"nothing can be put back into the damaged stream ({error})") from error
-    units = align_units(whole.access_units, clean.access_units)
-    if units is None:
-        raise MisalignedPairError("the damaged stream holds access units that the clean one does not")
     slots = align_clips(whole, clean)
     if slots is None or (np.diff(slots) < 1).any():
         raise MisalignedPairError("the access units of the damaged stream are not some of the clean one's")
