@@ -1,6 +1,7 @@
 """A network spread over processes: each keeps a share of every weight, gradient and moment (FSDP2, `fully_shard`).
 
-Zhao et al., PyTorch FSDP, VLDB 2023. States are gathered whole, so a checkpoint fits any number of processes.
+Zhao et al., PyTorch FSDP, VLDB 2023. States are gathered whole, so a checkpoint fits any number of processes, and
+networks that are not spread.
 """
 
 from __future__ import annotations
@@ -74,18 +75,68 @@ def load_network_state(network: nn.Module, state: Mapping[str, Any]) -> None:
 
 
 def load_optimizer_state(network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Give the optimiser of `network` a state of `optimizer_state`; all processes have it.
+    """Give the optimiser of `network` a state of `optimizer_state`, of this or of the other way to share a network.
 
-    ValueError for that of a network that was not spread, where parameters are numbered and not named.
+    All processes have it. ValueError when it is of other parameters.
     """
+    moments = _by_name(network, optimizer, state)
     if is_sharded(network):
-        if any(not isinstance(name, str) for group in state["param_groups"] for name in group["params"]):
-            raise ValueError(
-                "the checkpoint is of a run with train.parallel='ddp'; go on in that way, or use train.init"
-            )
-        set_optimizer_state_dict(network, optimizer, dict(state), options=_SCATTER)
-    else:
-        optimizer.load_state_dict(dict(state))
+        vectors = {name: _reshaped_moments(network, name, values, (1,)) for name, values in moments.items()}
+        groups = [{**group, "params": names} for group, names in _named_groups(network, optimizer)]
+        spread: dict[str, Any] = {"state": vectors, "param_groups": groups}
+        set_optimizer_state_dict(network, optimizer, spread, options=_SCATTER)
+        return
+    numbers = {name: number for number, name in enumerate(_names(network, optimizer))}
+    own = optimizer.state_dict()
+    own["state"] = {numbers[name]: values for name, values in moments.items()}
+    optimizer.load_state_dict(own)
+
+
+def _names(network: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """Return the names of the parameters of `optimizer` in the order in which its state numbers them."""
+    return [name for _, names in _named_groups(network, optimizer) for name in names]
+
+
+def _named_groups(network: nn.Module, optimizer: torch.optim.Optimizer) -> list[tuple[dict[str, Any], list[str]]]:
+    """Return the settings of each group of `optimizer`, and the names of its parameters."""
+    name_of = {parameter: name for name, parameter in network.named_parameters()}
+    return [
+        ({key: value for key, value in group.items() if key != "params"}, [name_of[p] for p in group["params"]])
+        for group in optimizer.param_groups
+    ]
+
+
+def _by_name(
+    network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return the moments in `state` by parameter's name; a network that is not spread numbers its parameters.
+
+    ValueError when they are not those of `optimizer`.
+    """
+    names = _names(network, optimizer)
+    moments = dict(state["state"])
+    if all(isinstance(key, int) for key in moments):
+        if any(number >= len(names) for number in moments):
+            raise ValueError(f"the checkpoint has moments of {len(moments)} parameters, the optimiser {len(names)}")
+        return {names[number]: values for number, values in moments.items()}
+    if unknown := sorted(moments.keys() - set(names)):
+        raise ValueError(f"the checkpoint has moments of {unknown[0]!r}, which is not trained")
+    return {name: _reshaped_moments(network, name, values, ()) for name, values in moments.items()}
+
+
+def _reshaped_moments(
+    network: nn.Module, name: str, moments: Mapping[str, Any], shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """Return the moments of a parameter, those of a scalar in `shape`; the count of steps is a scalar in any case."""
+    if name not in _scalar_names(network):
+        return dict(moments)
+    return {key: value if key == "step" else value.reshape(shape) for key, value in moments.items()}
+
+
+def _scalar_names(network: nn.Module) -> set[str]:
+    """Return the names of parameters that have no axis, or had none before the network was spread."""
+    spread = set(getattr(network, "_scalars", ()))
+    return spread | {name for name, parameter in network.named_parameters() if parameter.ndim == 0}
 
 
 def _give_scalars_an_axis(network: nn.Module) -> list[str]:

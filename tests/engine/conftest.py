@@ -49,6 +49,16 @@ class ToyStage:
         return [network(batch["candidates"][:, 0]), batch["target"]]
 
 
+def gradient_batch():
+    """Four pictures, [4, 3, 16, 16]."""
+    return torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+
+
+def gradient_loss(network, pictures):
+    """A mean over pictures, so that the mean of two halves is that of the whole."""
+    return (network(pictures) - 1).square().mean()
+
+
 def small_sample(seed, height=96, width=96):
     rng = np.random.default_rng(seed)
     grid = np.zeros((height // 16, width // 16), bool)
@@ -93,3 +103,10 @@ def toy_network():
 @pytest.fixture
 def toy_stage():
     return ToyStage
+
+
+@pytest.fixture
+def whole_gradients(toy_network):
+    """By name, of the batch that two processes share."""
+    gradient_loss(toy_network.eval(), gradient_batch()).backward()
+    return {name: parameter.grad for name, parameter in toy_network.named_parameters()}

@@ -1,6 +1,7 @@
 """One of two processes that train a toy together; started by test_processes.py.
 
-python processes.py CACHE FOLDER first     DDP, never stopped; FSDP, never stopped, and stopped and resumed; DDP, killed
+python processes.py CACHE FOLDER first     gradients of a batch that they share; DDP, never stopped; FSDP, never stopped, and
+                                           stopped and resumed; each gone on with as the other; DDP, killed
 python processes.py CACHE FOLDER second    the killed one, resumed
 """
 
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 
 from b2scvr.data.dataset import PairDataset
-from b2scvr.engine.checkpoint import list_checkpoints
+from b2scvr.engine.checkpoint import checkpoint_path, list_checkpoints
 from b2scvr.engine.runtime import Runtime
 from b2scvr.engine.settings import StageSettings, TrainSettings
 from b2scvr.engine.trainer import Trainer
@@ -41,8 +42,23 @@ def interrupt():
     raise KeyboardInterrupt
 
 
-def train(toys, cache, folder, parallel, resume=False, stop=None):
-    """Train to the end, or until `stop` is called in a micro-batch of step STOPPED."""
+def share_a_batch(toys, folder):
+    """Write each process's gradients of its half of a batch, averaged by hand, and by DDP."""
+    runtime = Runtime("fp32", "cpu")
+    half = toys.gradient_batch().chunk(2)[runtime.rank]
+    for way in ("by_hand", "by_ddp"):
+        torch.manual_seed(0)
+        network = toys.ToyNetwork().eval()
+        model = runtime.prepare(network) if way == "by_ddp" else network
+        runtime.backward(toys.gradient_loss(model, half))
+        if way == "by_hand":
+            runtime.average_gradients(list(network.parameters()))
+        gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+        torch.save(gradients, folder / f"{way}_{runtime.rank}.pt")
+
+
+def train(toys, cache, folder, parallel, resume=None, stop=None):
+    """Train to the end, or until `stop` is called in a micro-batch of step STOPPED. resume: the checkpoint of SAVED."""
 
     class Stage(toys.ToyStage):
         def losses(self, network, batch):
@@ -54,8 +70,8 @@ def train(toys, cache, folder, parallel, resume=False, stop=None):
     assert runtime.world == 2
     torch.manual_seed(0)
     trainer = Trainer(toys.ToyNetwork(), Stage(), SETTINGS, RUN, runtime, folder, "{}", "toy")
-    if resume:
-        trainer.resume(list_checkpoints(folder)[-1])
+    if resume is not None:
+        trainer.resume(resume)
         assert trainer.step == SAVED
     data = PairDataset(cache, SETTINGS.view)
     assert trainer.fit(data, data)
@@ -65,14 +81,17 @@ def main(cache, folder, phase):
     torch.set_num_threads(1)
     toys, folder = load_toys(), Path(folder)
     if phase == "second":
-        train(toys, cache, folder / "ddp_stopped", "ddp", resume=True)
+        train(toys, cache, folder / "ddp_stopped", "ddp", resume=list_checkpoints(folder / "ddp_stopped")[-1])
         return
-    train(toys, cache, folder / "ddp", "ddp")
-    train(toys, cache, folder / "fsdp", "fsdp")
+    share_a_batch(toys, folder)
+    for parallel in ("ddp", "fsdp"):
+        train(toys, cache, folder / parallel, parallel)
     try:
         train(toys, cache, folder / "fsdp_stopped", "fsdp", stop=interrupt)
     except KeyboardInterrupt:
-        train(toys, cache, folder / "fsdp_stopped", "fsdp", resume=True)
+        train(toys, cache, folder / "fsdp_stopped", "fsdp", resume=list_checkpoints(folder / "fsdp_stopped")[-1])
+    for before, after in (("ddp", "fsdp"), ("fsdp", "ddp")):
+        train(toys, cache, folder / f"{before}_to_{after}", after, resume=checkpoint_path(folder / before, SAVED))
     train(toys, cache, folder / "ddp_stopped", "ddp", stop=kill_me)
 
 

@@ -62,6 +62,28 @@ def test_two_processes_stopped_and_resumed_are_bit_exact(runs, parallel):
     assert straight[".best"] == stopped[".best"]
 
 
+@pytest.mark.parametrize("way", ["by_hand", "by_ddp"])
+def test_averaged_gradients_are_those_of_one_process_with_the_whole_batch(runs, whole_gradients, way):
+    first, second = (torch.load(runs / f"{way}_{rank}.pt") for rank in (0, 1))
+    assert first.keys() == whole_gradients.keys()
+    for name, gradient in whole_gradients.items():
+        assert torch.equal(first[name], second[name]), name
+        assert torch.allclose(first[name], gradient, rtol=1e-4, atol=1e-6) and gradient.abs().max() > 1e-4, name
+
+
+@pytest.mark.parametrize(("before", "after"), [("ddp", "fsdp"), ("fsdp", "ddp")])
+def test_a_run_goes_on_in_the_other_way_of_sharing_a_network(runs, before, after):
+    crossed, straight = (load_checkpoint(runs / name / "step_00000006.pt") for name in (f"{before}_to_{after}", before))
+    for part in ("network", "average"):
+        assert crossed[part].keys() == straight[part].keys()
+        for name, weight in crossed[part].items():
+            near = torch.allclose(weight.float(), straight[part][name].float(), atol=1e-3)
+            assert near or name == "first.bias", name  # see below
+    moments = crossed["optimizer"]["state"].values()
+    assert moments and all(float(of_one["step"]) == 6 for of_one in moments)
+    assert len(moments) == len(straight["optimizer"]["state"])
+
+
 def test_whole_and_spread_networks_learn_the_same(runs):
     whole, spread = (load_checkpoint(runs / name / "step_00000006.pt")["network"] for name in ("ddp", "fsdp"))
     assert whole.keys() == spread.keys()
