@@ -4,6 +4,7 @@ python tools/benchmark.py pipeline INPUT    one input through the whole path
 python tools/benchmark.py parse INPUT       all maps of an elementary H.264 stream, beside plain decoding, on one core
 python tools/benchmark.py detect             detection in a made-up clip, ours beside the published schedule
 python tools/benchmark.py recover           the full recovery network's schedules side by side on a made-up clip
+python tools/benchmark.py recover --footage DIR --checkpoint FILE    their PSNR on real clips, encoded and damaged here
 """
 
 from __future__ import annotations
@@ -74,7 +75,10 @@ def _add_recover(it: argparse.ArgumentParser) -> None:
     it.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights (default: random ones, as fast)")
     it.add_argument("--frames", type=int, default=60, metavar="N", help="pictures of the clip (default 60)")
     it.add_argument("--size", default="432x240", metavar="WxH")
-    it.add_argument("--damaged", nargs="+", type=float, default=[1.0], metavar="SHARE", help="of the pictures, 0 to 1")
+    it.add_argument("--damaged", nargs="+", type=float, metavar="SHARE", help="of the pictures, 0 to 1 (default 1)")
+    it.add_argument("--branch", nargs="+", default=[], metavar="NAME", help="BSCV's: damage as it has on average")
+    it.add_argument("--footage", type=Path, metavar="DIR", help="judge on these clips, at their own size, by PSNR")
+    it.add_argument("--seed", type=int, default=0, metavar="N", help="of the damage of footage (default 0)")
     it.add_argument("--broken", type=int, default=1, metavar="N", help="pictures of 16 that lost bits (splice)")
     it.add_argument("--device", default="cpu")
     it.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32")
@@ -141,35 +145,72 @@ def measure_detect(arguments: argparse.Namespace) -> int:
 
 def measure_recover(arguments: argparse.Namespace) -> int:
     """Measure the schedules at each share of damage and print; return the exit code."""
-    from b2scvr.engine.recover_benchmark import RecoverySetting, measure_schedules
+    from b2scvr.engine.recover_benchmark import RecoverySetting, damage_of_branch, measure_schedules
 
+    if arguments.footage is not None:
+        return judge_recover(arguments)
     try:
         width, height = (int(side) for side in arguments.size.split("x"))
     except ValueError:
         parser().error(f"--size must be WIDTHxHEIGHT, got {arguments.size!r}")
-    for share in arguments.damaged:
-        setting = RecoverySetting(
-            arguments.config,
-            arguments.checkpoint,
-            arguments.frames,
-            (width, height),
-            share,
-            arguments.broken,
-            arguments.device,
-            arguments.dtype,
-            arguments.threads,
-        )
-        try:
+    shares = arguments.damaged or ([] if arguments.branch else [1.0])
+    damage = {f"{share:.0%} damaged": {"damaged": share, "broken": arguments.broken} for share in shares}
+    try:
+        damage |= {name: damage_of_branch(name) for name in arguments.branch}
+        for head, kind in damage.items():
+            setting = RecoverySetting(
+                arguments.config,
+                arguments.checkpoint,
+                arguments.frames,
+                (width, height),
+                device=arguments.device,
+                dtype=arguments.dtype,
+                threads=arguments.threads,
+                **kind,
+            )
             found = measure_schedules(setting, arguments.schedule)
-        except (OSError, ValueError) as error:
-            parser().error(str(error))
-        print(json.dumps({"damaged": share, **found}) if arguments.json else _schedules(share, found), flush=True)
+            print(json.dumps({**kind, **found}) if arguments.json else _schedules(head, found), flush=True)
+    except (OSError, ValueError) as error:
+        parser().error(str(error))
     return 0
 
 
-def _schedules(share: float, found: dict) -> str:
+def judge_recover(arguments: argparse.Namespace) -> int:
+    """Judge the schedules on damaged twins of footage and print; return the exit code (3: a clip cannot be used)."""
+    import torch
+
+    from b2scvr.engine.evaluation_report import as_json, markdown
+    from b2scvr.engine.protocol import Protocol
+    from b2scvr.engine.schedule_judging import judge_schedules
+    from b2scvr.engine.twins import list_sources, name_of
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    weights = None if arguments.checkpoint is None else str(arguments.checkpoint)
+    tables, seeds = [], [arguments.seed]
+    try:
+        for branch in arguments.branch or [Protocol.branch]:
+            protocol = Protocol(
+                branch=branch, checkpoint=weights, device=arguments.device, max_pictures=arguments.frames, metrics=()
+            )
+            clips = list_sources(arguments.footage, branch)
+            found = judge_schedules(clips, seeds, arguments.config, arguments.schedule, protocol)
+            names = [name_of(clip) for clip in clips]
+            first = arguments.schedule[0]
+            tables.append(
+                as_json(found, protocol, names, seeds) if arguments.json else markdown(found, protocol, leader=first)
+            )
+    except InputError as error:
+        print(f"benchmark.py: {error}", file=sys.stderr)
+        return 3
+    except (FileNotFoundError, ValueError) as error:
+        parser().error(str(error))
+    print("\n\n".join(tables))
+    return 0
+
+
+def _schedules(head: str, found: dict) -> str:
     """One line a schedule; ratios to the first."""
-    head = f"{share:.0%} damaged"
     lines = [
         f"{head:<14}{'CPU s':>9}{'wall s':>9}{'peak MiB':>10}{'times faster':>14}{'memory':>8}{'difference':>12}{'dB':>7}"
     ]

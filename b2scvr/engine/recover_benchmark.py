@@ -12,13 +12,17 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import tee
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from b2scvr.bitstream.damage.cut import branch
 from b2scvr.cfc.clip_restorer import SCHEDULES as OF_CLIPS
 from b2scvr.cfc.clip_restorer import ClipRestorer
 from b2scvr.cfc.generator import RecoveryGenerator
@@ -27,16 +31,17 @@ from b2scvr.checkpoints.load import load_weights
 from b2scvr.config import load_config
 from b2scvr.registry import MODELS
 
-SCHEDULES = (*OF_CLIPS, "splice")
+SPLICE = "splice"
+SCHEDULES = (*OF_CLIPS, SPLICE)
 GOP = 16  # pictures; BSCV's
-UPPER = 0.4  # of the rows are right in a damaged picture: damage is a suffix in raster order
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class RecoverySetting:
     """What is measured. damaged: share of the pictures with a mask, at the end of each GOP; broken: pictures a GOP that
-    lost bits themselves, all that splice mode restores."""
+    lost bits themselves, all that splice mode restores; right: share of the rows of a damaged picture, from the top,
+    that is right: damage is a suffix in raster order."""
 
     config: Path
     checkpoint: Path | None  # None: random weights, which take as long
@@ -44,10 +49,22 @@ class RecoverySetting:
     size: tuple[int, int]  # width, height
     damaged: float
     broken: int = 1
+    right: float = 0.4
     device: str = "cpu"
     dtype: str = "fp32"
     threads: int | None = None
     overrides: dict[str, object] = field(default_factory=dict)  # of the network's arguments
+
+
+def damage_of_branch(name: str) -> dict[str, Any]:
+    """Return the damaged share, the broken pictures a GOP and the rows that are right, as a branch of BSCV has them on average.
+
+    Of a GOP's pictures P are drawn, and all from the first of them on are damaged: GOP + 1 - (GOP + 1) / (P + 1) pictures.
+    ValueError for a branch that is unknown.
+    """
+    model = branch(name)
+    damaged = (GOP + 1) * (1 - 1 / (model.slices_per_gop + 1))
+    return {"damaged": damaged / GOP, "broken": model.slices_per_gop, "right": model.position}
 
 
 @dataclass(frozen=True)
@@ -78,14 +95,15 @@ def broken_pictures(setting: RecoverySetting) -> list[int]:
 def made_up_clip(setting: RecoverySetting) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield picture uint8 [H, W, 3] and mask uint8 [H, W]: waves that move on, damaged in their lower rows."""
     width, height = setting.size
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    rows, columns = np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32)
     damaged = set(damaged_pictures(setting))
     for index in range(setting.frames):
-        waves = [np.sin((columns + (2 + c) * index) / (7 + 3 * c)) * np.cos((rows - index) / 11) for c in range(3)]
+        across = np.stack([np.sin((columns + (2 + c) * index) / (7 + 3 * c)) for c in range(3)], -1)
+        waves = np.cos((rows - index) / 11)[:, None, None] * across
         mask = np.zeros((height, width), np.uint8)
         if index in damaged:
-            mask[round(UPPER * height) :] = 1
-        yield (127.5 * (1 + np.stack(waves, -1))).astype(np.uint8), mask
+            mask[round(setting.right * height) :] = 1
+        yield (127.5 * (1 + waves)).astype(np.uint8), mask
 
 
 def measure_schedules(setting: RecoverySetting, schedules: Sequence[str]) -> dict[str, object]:
@@ -96,20 +114,18 @@ def measure_schedules(setting: RecoverySetting, schedules: Sequence[str]) -> dic
     and "psnr" in dB; not for "splice", which leaves the dependent pictures to the decoder. Raises ValueError for an unknown
     schedule, or when no picture is damaged.
     """
-    if unknown := [name for name in schedules if name not in SCHEDULES]:
-        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {', '.join(unknown)}")
+    check_schedules(schedules)
     if not damaged_pictures(setting):
         raise ValueError(
             f"at {setting.damaged:.0%} damage no picture of the first {setting.frames} is damaged, nothing to measure; damage "
             f"is at the end of every {GOP} pictures, so give at least {GOP} frames"
         )
     with tempfile.TemporaryDirectory(prefix="b2scvr-recover-") as folder:
-        files = {name: Path(folder) / f"{name}.npy" for name in schedules}
-        found = {name: _in_own_process(setting, name, file) for name, file in files.items()}
         first = schedules[0]
-        agreement = {
-            name: _agreement(files[first], file) for name, file in files.items() if "splice" not in (first, name)
-        }
+        compared = [name for name in schedules if name != first and SPLICE not in (first, name)]
+        files = {name: Path(folder) / name for name in (first, *compared)} if compared else {}
+        found = {name: _in_own_process(setting, name, files.get(name)) for name in schedules}
+        agreement = {name: _agreement(setting, files[first], files[name]) for name in compared}
     base = found[first]
     others = {name: it for name, it in found.items() if name != first}
     return {
@@ -119,19 +135,25 @@ def measure_schedules(setting: RecoverySetting, schedules: Sequence[str]) -> dic
             name: (it.peak_bytes - it.loaded_bytes) / max(base.peak_bytes - base.loaded_bytes, 1)
             for name, it in others.items()
         },
-        "difference": {name: largest for name, (largest, _) in agreement.items() if name != first},
-        "psnr": {name: ratio for name, (_, ratio) in agreement.items() if name != first},
+        "difference": {name: largest for name, (largest, _) in agreement.items()},
+        "psnr": {name: ratio for name, (_, ratio) in agreement.items()},
     }
 
 
+def check_schedules(schedules: Sequence[str]) -> None:
+    """Raise ValueError when one of the names is no schedule's."""
+    if unknown := [name for name in schedules if name not in SCHEDULES]:
+        raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {', '.join(unknown)}")
+
+
 def measure_schedule(setting: RecoverySetting, schedule: str, file: Path | None = None) -> Measured:
-    """Run one schedule in this process. file: where the pictures go, float32 [T, H, W, 3] in levels (not of "splice")."""
+    """Run one schedule in this process. file: where the pictures go, float32 [T, H, W, 3] in levels, without a header."""
     if setting.threads:
         torch.set_num_threads(setting.threads)
     network = _network(setting)
     device = torch.device(setting.device)
     dtype = DTYPES[setting.dtype]
-    if schedule == "splice":
+    if schedule == SPLICE:
         work = partial(_splice, SpliceRestorer(network.to(device).eval(), dtype), setting, device)
     else:
         restorer = ClipRestorer(network, schedule, device, dtype, truncate=False)
@@ -156,14 +178,13 @@ def _network(setting: RecoverySetting) -> RecoveryGenerator:
 
 
 def _restore(restorer: ClipRestorer, setting: RecoverySetting, file: Path | None) -> int:
-    width, height = setting.size
-    shape = (setting.frames, height, width, 3)
-    kept = None if file is None else np.lib.format.open_memmap(file, "w+", np.float32, shape)
-    pictures = (picture for picture, _ in made_up_clip(setting))
-    masks = (mask for _, mask in made_up_clip(setting))
-    for index, levels in enumerate(restorer.restore_levels(pictures, masks)):
-        if kept is not None:
-            kept[index] = levels
+    pictures, masks = tee(made_up_clip(setting))  # read side by side: nothing piles up
+    levels_of_clip = restorer.restore_levels((picture for picture, _ in pictures), (mask for _, mask in masks))
+    # Written, not mapped: pages of a mapped file would count as memory.
+    with nullcontext() if file is None else file.open("wb") as out:
+        for levels in levels_of_clip:
+            if out is not None:
+                out.write(levels.astype(np.float32).tobytes())
     return len(damaged_pictures(setting))
 
 
@@ -180,14 +201,15 @@ def _splice(splicer: SpliceRestorer, setting: RecoverySetting, device: torch.dev
     return len(broken)
 
 
-def _in_own_process(setting: RecoverySetting, schedule: str, file: Path) -> Measured:
+def _in_own_process(setting: RecoverySetting, schedule: str, file: Path | None) -> Measured:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(measure_schedule, setting, schedule, file).result()
 
 
-def _agreement(first: Path, other: Path) -> tuple[float, float]:
+def _agreement(setting: RecoverySetting, first: Path, other: Path) -> tuple[float, float]:
     """Return the largest difference of two clips in [0, 1], and their PSNR in dB."""
-    pair = [np.load(path, mmap_mode="r") for path in (first, other)]
+    shape = (setting.frames, setting.size[1], setting.size[0], 3)
+    pair = [np.memmap(path, np.float32, "r", shape=shape) for path in (first, other)]
     differences = [np.abs(a.astype(np.float64) - b) / 255 for a, b in zip(*pair, strict=True)]
     mean = float(np.mean([(difference**2).mean() for difference in differences]))
     return float(max(difference.max() for difference in differences)), -10 * float(np.log10(max(mean, 1e-20)))

@@ -1,13 +1,17 @@
 """Schedules measured side by side: the clip that is made up, and what is told. No figure is checked: the machine decides."""
 
 import json
+import random
 
+import numpy as np
 import pytest
 
 from b2scvr.engine import recover_benchmark
 from b2scvr.engine.recover_benchmark import (
+    GOP,
     RecoverySetting,
     broken_pictures,
+    damage_of_branch,
     damaged_pictures,
     made_up_clip,
     measure_schedule,
@@ -46,6 +50,23 @@ def test_damage_is_at_the_end_of_each_group_of_pictures(setting):
     assert damaged_pictures(setting(damaged=0.0)) == broken_pictures(setting(damaged=0.0)) == []
 
 
+@pytest.mark.parametrize(("name", "pictures", "broken"), [("144096", 8, 1), ("244096", 11, 2), ("444096", 14, 4)])
+def test_damage_of_a_branch_is_its_average(setting, name, pictures, broken):
+    """Drawn at random, P of 16, as the damage model draws them: from the first of them on all are damaged."""
+    kind = damage_of_branch(name)
+    draw = random.Random(0)
+    runs = [GOP - min(draw.sample(range(GOP), broken)) for _ in range(4000)]
+    assert kind["damaged"] * GOP == pytest.approx(np.mean(runs), abs=0.2)
+    it = setting(frames=GOP, **kind)
+    assert len(damaged_pictures(it)) == pictures and len(broken_pictures(it)) == broken
+    assert damage_of_branch("184096")["right"] == 0.8
+
+
+def test_rows_that_are_right(setting):
+    for _, mask in made_up_clip(setting(right=0.25)):
+        assert not mask[:6].any() and mask[6:].all()
+
+
 @pytest.mark.parametrize("schedule", ["fast", "splice"])
 def test_one_schedule(setting, schedule):
     found = measure_schedule(setting(threads=1), schedule)
@@ -61,6 +82,15 @@ def test_schedules_side_by_side(setting, monkeypatch):
     assert set(found["ratios"]) == set(found["memory"]) == {"exact", "splice"}
     assert found["difference"].keys() == {"exact"} and found["difference"]["exact"] < 1e-3
     assert found["psnr"]["exact"] > 80
+
+
+def test_what_is_not_compared_is_not_written(setting, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        recover_benchmark, "_in_own_process", lambda *args: given.append(args[2]) or measure_schedule(*args)
+    )
+    found = measure_schedules(setting(), ["exact", "splice"])
+    assert given == [None, None] and found["difference"] == {} and found["ratios"].keys() == {"splice"}
 
 
 def test_a_clip_without_damage_is_not_measured(setting):
