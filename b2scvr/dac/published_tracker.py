@@ -14,14 +14,13 @@ from torch import Tensor
 from b2scvr.backbones.sam2_video import FrameMemory, forget
 from b2scvr.dac.official import PublishedDetector
 from b2scvr.dac.prompts import LETTERS
-from b2scvr.dac.tracker import VOUCHED_CODECS, nothing_damaged
+from b2scvr.dac.tracker import VOUCHED_CODECS, nothing_damaged, trusted_macroblocks
 from b2scvr.dac.vector_picture import vector_picture
 from b2scvr.ops.masks import at_pixels
 from b2scvr.ops.normalise import IMAGENET, normalise
 from b2scvr.ops.scenes import scene_numbers
 from b2scvr.types import MB_SIZE, AccessUnitStatus, InputError, ParsedClip, PictureDamage, SpliceError, Surroundings
 
-MARKED = 0.5  # damage trace from which a macroblock belongs to an automatic first mask
 STARTS = 3  # given masks that are remembered, the latest ones
 REACH = 32  # pictures before a start that are tracked backwards from it
 
@@ -38,9 +37,9 @@ class PublishedTracker:
     """Tracks the damage through a clip with a `PublishedDetector`.
 
     A first mask from outside is the published protocol: forwards from there, nothing before it. Without one the tracker
-    starts by itself, in every broken picture of which the decoder concealed a part, and forgets pictures of other scenes,
-    but not how it started: what damage looks like outlives scenes and IDR periods. Pictures that the decoder vouches for
-    are then not damaged, whatever the network says.
+    starts by itself, in every broken picture of which the decoder concealed a part, and forgets pictures of other scenes.
+    How it started, what damage looks like, outlives IDR periods, and scenes until the next has a start of its own.
+    Pictures that the decoder vouches for are then not damaged, whatever the network says.
 
     both_directions: pictures up to REACH before a start are tracked backwards too; what both directions say is averaged by
     their confidence. device, dtype: as of `DamageDetector`. What is held does not grow with the clip.
@@ -89,7 +88,7 @@ def automatic_starts(clip: ParsedClip) -> list[int]:
 def automatic_mask(clip: ParsedClip, slot: int) -> np.ndarray:
     """Return what the decoder concealed in a picture and what the damage trace marks, bool [H, W]."""
     height, width = clip.frames.shape[1:3]
-    return at_pixels(clip.concealed[slot] | (clip.damage_trace[slot] >= MARKED), height, width)
+    return at_pixels(~trusted_macroblocks(clip, slot), height, width)
 
 
 class _Pass:
@@ -104,7 +103,7 @@ class _Pass:
             self.starts, self.scenes = [first_mask[0]], np.zeros(len(clip), np.int32)
         else:
             self.starts = automatic_starts(clip)
-            self.scenes = scene_numbers(clip.frames, clip.status == AccessUnitStatus.INTACT)
+            self.scenes = scene_numbers(clip.frames, clip.status == AccessUnitStatus.INTACT, trusted_macroblocks(clip))
         self.started: dict[int, FrameMemory] = {}  # of given masks, the latest STARTS
         self.recent: dict[int, FrameMemory] = {}
         self.ahead: dict[int, FrameMemory] = {}  # of the start that the backward direction came from
@@ -134,7 +133,8 @@ class _Pass:
             return None
         if self.scenes[slot] != self.scenes[slot - 1]:
             self.recent.clear()
-        found = self._track(slot, self.started, self.recent, reverse=False)
+        own = {start: memory for start, memory in self.started.items() if self.scenes[start] == self.scenes[slot]}
+        found = self._track(slot, own or self.started, self.recent, reverse=False)
         return _Found(found.logits, _confidence(found))
 
     def _backwards(self, begin: int, end: int) -> dict[int, _Found]:

@@ -41,7 +41,10 @@ def channel_indices(groups: tuple[str, ...]) -> list[int]:
 
 
 def picture_evidence(clip: ParsedClip, index: int, broken: bool) -> np.ndarray:
-    """Return float32 [C, h, w], C = len(CHANNELS), the evidence of picture `index` of `clip`."""
+    """Return float32 [C, h, w], C = len(CHANNELS), the evidence of picture `index` of `clip`.
+
+    A concealed macroblock has no QP: what libavcodec tells of it is left over from an earlier picture.
+    """
     rows, columns = clip.mode.shape[1:]
     out = np.zeros((len(CHANNELS), rows, columns), np.float32)
     modes = len(PredictionMode)
@@ -50,7 +53,7 @@ def picture_evidence(clip: ParsedClip, index: int, broken: bool) -> np.ndarray:
     future, future_valid = _pool_vectors(clip.mv_future[index], clip.mv_future_valid[index], rows, columns)
     out[modes:] = np.stack(
         [
-            np.maximum(clip.qp[index], 0) / QP_MAX,
+            np.where(clip.concealed[index], 0, np.maximum(clip.qp[index], 0)) / QP_MAX,
             clip.concealed[index],
             clip.damage_trace[index],
             clip.slice_start[index],

@@ -88,9 +88,16 @@ def test_it_starts_by_itself_and_remembers_starts_but_not_other_scenes(make_clip
     clip.damage_trace[1, 0, 0] = 1
     found = list(PublishedTracker(network).track(clip))
     assert network.of("start") == [(pytest.approx(4 / 6, abs=0.03),), (pytest.approx(0.5, abs=0.03),)]
-    assert network.of("forth") == [(2, [1], []), (3, [1], []), (4, [1], [3]), (6, [1, 5], [3, 4])]
+    assert network.of("forth") == [(2, [1], []), (3, [1], []), (4, [1], [3]), (6, [5], [3, 4])]
     assert not found[0].mask.any() and not found[4].mask.any(), "the decoder vouches for these"
     assert found[4].confidence == 1 and (found[6].mask > 0.5).all()
+
+
+def test_all_is_remembered_over_a_gop_border(make_clip):
+    clip, network = make_clip([B, D, D, B, D, OK]), Script()
+    clip.is_key[3] = True
+    list(PublishedTracker(network).track(clip))
+    assert network.of("forth") == [(1, [0], []), (2, [0], [1]), (4, [0, 3], [1, 2]), (5, [0, 3], [1, 2, 4])]
 
 
 def test_both_directions_are_averaged_by_their_confidence(make_clip):

@@ -52,3 +52,31 @@ def test_damaged_pictures_beside_a_cut_go_to_their_own_side():
 def test_without_a_reliable_picture_there_is_one_scene():
     assert scene_numbers([scene(1), scene(2)], np.zeros(2, bool)).tolist() == [0, 0]
     assert scene_numbers([], np.zeros(0, bool)).tolist() == []
+
+
+def suspect(share):
+    """What is trusted of a picture whose lower `share` is damaged, bool [6, 10]."""
+    return np.arange(6)[:, None] < np.full((1, 10), round(6 * (1 - share)))
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_cut_to_damaged_pictures_shows_in_what_is_trusted_of_them(turn):
+    """At the end of a clip there is no reliable picture behind the cut; turned round, at its beginning."""
+    clip = [scene(1), scene(1, 1), garbage(scene(4), 0.6), garbage(scene(4, 1), 0.6, 1)][::turn]
+    reliable, trusted = np.array([1, 1, 0, 0], bool)[::turn], np.stack([suspect(0.6)] * 4)
+    expected = np.array([0, 0, 1, 1])
+    assert scene_numbers(clip, reliable, trusted).tolist() == expected.tolist()
+    assert scene_numbers(clip, reliable, np.zeros_like(trusted)).max() == 0, "nothing is trusted, nothing is known"
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_heavy_damage_and_motion_at_the_ends_are_no_cut(turn):
+    clip = [scene(1, 4 * i) for i in range(12)]
+    clip = [*clip[:4], *(garbage(picture, 0.7, 5) for picture in clip[4:])][::turn]
+    reliable = (np.arange(12) < 3)[::turn]
+    assert scene_numbers(clip, reliable, np.stack([suspect(0.7)] * 12)).max() == 0
+
+
+def test_a_cut_in_fast_motion_lies_where_neighbours_differ_most():
+    clip = [scene(1), *(garbage(scene(2, 12 * i), 0.3, i) for i in range(8)), scene(2, 96)]
+    assert scene_numbers(clip, np.arange(10) % 9 == 0).tolist() == [0] + [1] * 9
