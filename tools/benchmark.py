@@ -14,18 +14,24 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also runs from a checkout that is not installed
 
 from b2scvr import DEFAULT_CONFIG
-from b2scvr.engine.detect_benchmark import OURS, build_detector, measure_detection
+from b2scvr.engine.detect_benchmark import OURS, SPLICE, build_detector, measure_detection
 from b2scvr.engine.infer import Request, run
 from b2scvr.engine.inputs import Job
 from b2scvr.engine.parse_benchmark import measure_parsing
 from b2scvr.types import InputError
+
+if TYPE_CHECKING:
+    from b2scvr.engine.protocol import Protocol
+    from b2scvr.pipeline import Recoverer
 
 MEBIBYTE = 1 << 20
 
@@ -58,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_detect(it: argparse.ArgumentParser) -> None:
     it.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="its dac, with random weights")
+    it.add_argument("--cfg-options", nargs="+", metavar="KEY=VALUE", help="changes to the config")
     it.add_argument("--frames", type=int, nargs="+", default=[8], metavar="N", help="clips of so many (default 8)")
     it.add_argument("--size", default="640x360", metavar="WxH")
     it.add_argument("--ours-only", action="store_true", help="without the published schedule")
@@ -117,7 +124,7 @@ def measure_detect(arguments: argparse.Namespace) -> int:
         torch.set_num_threads(arguments.threads)
     try:
         width, height = (int(side) for side in arguments.size.split("x"))
-        network = build_detector(arguments.config, str(pick_device(arguments.device)))
+        network = build_detector(arguments.config, str(pick_device(arguments.device)), arguments.cfg_options)
         if arguments.compile:
             network.sam.image_encoder.compile()
             network.sam.memory_attention.compile()
@@ -137,9 +144,9 @@ def measure_detect(arguments: argparse.Namespace) -> int:
             f"{one.cpu_seconds / one.frames:>14.3f}{one.peak_bytes / MEBIBYTE:>12.0f}"
         )
     if not arguments.ours_only:
-        ours = next(one for one in found if one.schedule == OURS)
-        faster, cheaper = found[0].seconds / ours.seconds, found[0].cpu_seconds / ours.cpu_seconds
-        print(f"ours is {faster:.2f} times as fast, {cheaper:.2f} in CPU time")
+        for ours in (next(one for one in found if one.schedule == name) for name in (OURS, SPLICE)):
+            faster, cheaper = found[0].seconds / ours.seconds, found[0].cpu_seconds / ours.cpu_seconds
+            print(f"{ours.schedule} is {faster:.2f} times as fast, {cheaper:.2f} in CPU time")
     return 0
 
 
@@ -176,25 +183,31 @@ def measure_recover(arguments: argparse.Namespace) -> int:
 
 
 def judge_recover(arguments: argparse.Namespace) -> int:
-    """Judge the schedules on damaged twins of footage and print; return the exit code (3: a clip cannot be used)."""
+    """Judge the schedules on damaged twins of footage and print; return the exit code (3: a clip cannot be used).
+
+    All have the same twins, weights and detection; "splice" restores inside the stream, the others in frames mode.
+    """
     import torch
 
+    from b2scvr.engine.evaluate import evaluate
     from b2scvr.engine.evaluation_report import as_json, markdown
     from b2scvr.engine.protocol import Protocol
-    from b2scvr.engine.schedule_judging import judge_schedules
+    from b2scvr.engine.recover_benchmark import check_schedules
     from b2scvr.engine.twins import list_sources, name_of
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     weights = None if arguments.checkpoint is None else str(arguments.checkpoint)
     tables, seeds = [], [arguments.seed]
+    build = _schedule_builder(arguments.config)
     try:
+        check_schedules(arguments.schedule)
         for branch in arguments.branch or [Protocol.branch]:
             protocol = Protocol(
                 branch=branch, checkpoint=weights, device=arguments.device, max_pictures=arguments.frames, metrics=()
             )
             clips = list_sources(arguments.footage, branch)
-            found = judge_schedules(clips, seeds, arguments.config, arguments.schedule, protocol)
+            found = evaluate(clips, seeds, arguments.schedule, protocol, build)
             names = [name_of(clip) for clip in clips]
             first = arguments.schedule[0]
             tables.append(
@@ -207,6 +220,22 @@ def judge_recover(arguments: argparse.Namespace) -> int:
         parser().error(str(error))
     print("\n\n".join(tables))
     return 0
+
+
+def _schedule_builder(config: Path) -> Callable[[str, Protocol], Recoverer]:
+    """Return what makes the recoverer of a schedule: the config's, in the mode and with the option that the name means."""
+    from b2scvr.config import load_config
+    from b2scvr.engine.recover_benchmark import SPLICE
+    from b2scvr.pipeline import Recoverer
+
+    def build(schedule: str, protocol: Protocol) -> Recoverer:
+        loaded = load_config(config)
+        options = {} if schedule == SPLICE else {"schedule": schedule}
+        loaded["frames"] = {**loaded.get("frames", {}), **options}
+        mode = "splice" if schedule == SPLICE else "frames"
+        return Recoverer(loaded, protocol.checkpoint, protocol.device, mode=mode)
+
+    return build
 
 
 def _schedules(head: str, found: dict) -> str:

@@ -12,10 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from b2scvr.cfc.motion import STRIDE
+from b2scvr.layers.frame_encoder import LEAK
 from b2scvr.types import MB_SIZE
-
-LEAK = 0.2
-STRIDE = 4  # pixels a cell of the feature grid
 
 
 class CandidateStem(nn.Module):

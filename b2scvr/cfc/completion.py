@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.convnext import LayerNorm2d
 
 from b2scvr.layers.swin import ResidualSwinGroup
 from b2scvr.ops.padding import pad_to_multiple
@@ -32,11 +33,11 @@ class FeatureCompletion(nn.Module):
         dim = 2 * channels
         self.window = window
         self.shifted = shifted
-        self.norm_in = nn.LayerNorm(dim)
+        self.norm_in = LayerNorm2d(dim)
         self.groups = nn.ModuleList(
             ResidualSwinGroup(dim, d, heads, (window, window), mlp_ratio, drop_path) for d in depths
         )
-        self.norm_out = nn.LayerNorm(dim)
+        self.norm_out = LayerNorm2d(dim)
         self.conv_after_body = nn.Conv2d(dim, dim, 3, padding=1)
         self.output_proj = nn.Conv2d(dim, channels, 1, padding=1 if shifted else 0)
 
@@ -46,12 +47,7 @@ class FeatureCompletion(nn.Module):
         x = torch.cat((feature, corrupted), 1)
         if self.shifted:
             x = pad_to_multiple(x, self.window, "zeros")
-        y = _normalise(self.norm_in, x)
+        y = self.norm_in(x)
         for group in self.groups:
             y = group(y)
-        return self.output_proj(self.conv_after_body(_normalise(self.norm_out, y)) + x)[..., :height, :width]
-
-
-def _normalise(norm: nn.LayerNorm, x: Tensor) -> Tensor:
-    """Layer norm over the channels of [B, C, h, w]."""
-    return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return self.output_proj(self.conv_after_body(self.norm_out(y)) + x)[..., :height, :width]

@@ -9,12 +9,13 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models.convnext import LayerNorm2d
 
+from b2scvr.layers.frame_encoder import LEAK
 from b2scvr.layers.token_dictionary import TokenDictionaryBlock
 from b2scvr.ops.padding import pad_to_multiple
 
 GATES = ("embedding", "linear", "none")
-LEAK = 0.2
 MIRROR_MULTIPLE = 8  # cells; the published experts see the feature mirrored up to it
 
 
@@ -48,7 +49,7 @@ class ResidualExpert(nn.Module):
             )
             for _ in range(blocks)
         )
-        self.norm = nn.LayerNorm(dim) if own_norm else None
+        self.norm = LayerNorm2d(dim) if own_norm else None
         self.conv_after_body = nn.Conv2d(dim, dim, 3, padding=1)
 
     def forward(self, x: Tensor, norm: nn.Module | None = None) -> Tensor:
@@ -58,7 +59,7 @@ class ResidualExpert(nn.Module):
         norm = self.norm or norm
         if norm is None:
             raise ValueError("an expert without a layer norm of its own must be given one")
-        return self.conv_after_body(norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+        return self.conv_after_body(norm(x))
 
 
 class ChannelAttention(nn.Module):
@@ -138,8 +139,8 @@ class MixtureOfResidualExperts(nn.Module):
         self.gate_kind = gate
         self.num_experts = num_experts
         self.replace = replace
-        self.norm = nn.LayerNorm(dim)
-        self.expert_norm = nn.LayerNorm(dim) if shared_norm else None
+        self.norm = LayerNorm2d(dim)
+        self.expert_norm = LayerNorm2d(dim) if shared_norm else None
         self.experts = nn.ModuleList(
             ResidualExpert(dim, blocks, depth, num_tokens, reduced_dim, mlp_ratio, conv_kernel, not shared_norm)
             for _ in range(num_experts)
@@ -176,7 +177,7 @@ class MixtureOfResidualExperts(nn.Module):
             weights = x.new_full((len(x), self.num_experts), 1 / self.num_experts)
         else:
             weights = self.gate(condition).softmax(-1)
-        normed = self.norm(shown.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        normed = self.norm(shown)
         mixed = torch.zeros_like(shown)
         for expert, weight in zip(self.experts, weights.unbind(1), strict=True):
             mixed = mixed + weight[:, None, None, None] * expert(normed, self.expert_norm)

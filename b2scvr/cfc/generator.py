@@ -193,7 +193,7 @@ class RecoveryGenerator(nn.Module):
             completed = recomputed(self.completion, feature.flatten(0, 1), content, wanted=self.recompute)
             feature = completed.unflatten(0, feature.shape[:2])
         feature, gate_weights = self._mixed(feature, inside)
-        flow_forward, flow_backward = self._flows(outside[:, :local], vectors)
+        flow_forward, flow_backward = self.window_flow(self.flow, outside[:, :local], vectors)
         # It is the backward sweep that looks ahead.
         ahead = flow_forward.flip(1) if self.quirks.reversed_backward_flow else flow_forward
         feature = recomputed(self._propagated, feature, ahead, flow_backward, wanted=self.recompute)
@@ -259,10 +259,6 @@ class RecoveryGenerator(nn.Module):
             size = (self.embedder.image_size, self.embedder.image_size)
             return self.embedder(F.interpolate(content, size, mode="bilinear"))[1]
         return self.embedder(self.embedder.prepare((content + 1) / 2))[1]
-
-    def _flows(self, outside: Tensor, vectors: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the flow between neighbours, forward and backward; outside: [B, L, 3, H, W] in [-1, 1]."""
-        return self.window_flow(self.flow, outside, vectors)
 
     def _propagated(self, feature: Tensor, flow_forward: Tensor, flow_backward: Tensor) -> Tensor:
         return self.propagation(feature, ChainedFlow(flow_forward, flow_backward))

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from b2scvr.backbones.conv_trunk import ConvTrunk
 from b2scvr.backbones.image_encoder import ConvEmbedder
 from b2scvr.cfc.augmentation import HierarchicalAugmentation
-from b2scvr.cfc.candidates import STRIDE, BlendHead, CandidateStem
+from b2scvr.cfc.candidates import BlendHead, CandidateStem
 from b2scvr.cfc.completion import FeatureCompletion
 from b2scvr.cfc.experts import MixtureOfResidualExperts
+from b2scvr.cfc.motion import STRIDE
 from b2scvr.layers.focal_transformer import TemporalFocalTransformer
 from b2scvr.layers.frame_encoder import FrameEncoder
 from b2scvr.layers.propagation import BidirectionalPropagation

@@ -10,8 +10,6 @@ from torch import Tensor
 from b2scvr.cfc.generator import RecoveryGenerator
 from b2scvr.cfc.portions import GeneratorPortions
 
-BEFORE = 2  # pictures of a window before the broken one (fill.surroundings)
-
 
 class SpliceRestorer:
     """`RecoveryGenerator.restore_picture` with the same result, without what nobody reads.

@@ -26,9 +26,10 @@ from b2scvr.bitstream.damage.cut import branch
 from b2scvr.cfc.clip_restorer import SCHEDULES as OF_CLIPS
 from b2scvr.cfc.clip_restorer import ClipRestorer
 from b2scvr.cfc.generator import RecoveryGenerator
-from b2scvr.cfc.splice_windows import BEFORE, SpliceRestorer
+from b2scvr.cfc.splice_windows import SpliceRestorer
 from b2scvr.checkpoints.load import load_weights
 from b2scvr.config import load_config
+from b2scvr.fill.surroundings import BEFORE
 from b2scvr.registry import MODELS
 
 SPLICE = "splice"

@@ -1,11 +1,26 @@
-"""The benchmark of schedules: what it refuses. What it measures: tests/engine/test_recover_benchmark.py."""
+"""The benchmark of schedules: real clips, what it refuses. What else it measures: tests/engine/test_recover_benchmark.py."""
 
 import importlib.util
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+
+from b2scvr.bitstream.encode import encode_h264
+from b2scvr.cfc import RecoveryGenerator
+from b2scvr.checkpoints.load import save_weights
 
 ROOT = Path(__file__).resolve().parents[2]
+SMALL = dict(
+    encoder=dict(stem=(4, 4, 8, 8), tail=((8, 1), (8, 2))),
+    parts=(),
+    flow=dict(widths=(4,), levels=2),
+    propagation=dict(groups=4, depth=1),
+    transformer=dict(dim=8, depth=1, heads=2, window=(2, 3), expand=(1, 1), focal_window=(3, 3), ffn_channels=2),
+    decoder=dict(width=4),
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +48,32 @@ def test_nonsense_about_schedules_is_refused(tool, capsys, options, message):
 def test_footage_that_is_not_there_is_told(tool, tmp_path, capsys):
     assert tool.main(["recover", "--footage", str(tmp_path / "none")]) == 3
     assert "none" in capsys.readouterr().err
+
+
+@pytest.fixture
+def judged(tmp_path, pictures):
+    """Arguments of a run: one short clip, a very small network with random weights."""
+    folder, config, weights = (tmp_path / name for name in ("clips", "config.py", "weights.safetensors"))
+    folder.mkdir()
+    (folder / "clip.h264").write_bytes(encode_h264(pictures, crf=20))
+    config.write_text(f"dac = dict(type='ConcealedMacroblocks')\ncfc = dict(type='RecoveryGenerator', **{SMALL!r})\n")
+    torch.manual_seed(0)
+    save_weights(weights, {"cfc": RecoveryGenerator(**SMALL).state_dict()})
+    paths = ["--footage", str(folder), "--config", str(config), "--checkpoint", str(weights)]
+    return ["recover", *paths, "--frames", "8", "--json"]
+
+
+def test_schedules_judged_on_the_same_twin(tool, judged, capsys):
+    assert tool.main([*judged, "--schedule", "published", "exact", "splice"]) == 0
+    found = {row["method"]: row for row in json.loads(capsys.readouterr().out)["results"]}
+    assert list(found) == ["concealment", "published", "exact", "splice"]
+    concealment, published, exact, splice = (row["psnr"] for row in found.values())
+    assert exact == pytest.approx(published, abs=1e-2) and abs(published - concealment) > 0.01
+    assert np.isfinite(splice) and abs(splice - published) > 1e-3
+    assert len({(row["damaged"], row["broken"]) for row in found.values()}) == 1
+
+
+def test_unknown_schedules_of_footage_are_named(tool, judged, capsys):
+    with pytest.raises(SystemExit):
+        tool.main([*judged, "--schedule", "slow"])
+    assert "one of published, exact, fast, splice, got slow" in capsys.readouterr().err
