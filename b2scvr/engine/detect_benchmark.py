@@ -1,8 +1,9 @@
 """Time and memory of detection in a made-up clip: ours beside the published schedule, with the same weights.
 
 The published schedule (B2SCVR, section 3.2, as it was released) looks at every picture, forwards in time, in float32: it is
-encoded, DINOv2 sees a 1036 x 1036 picture of the vectors on every decoder call, and each picture is remembered. Ours
-looks at the pictures that the decoder reports, DINOv2 sees one patch a macroblock, and references are remembered once.
+encoded, DINOv2 sees a picture of the vectors as large as SAM's (1036 x 1036 at full size) on every decoder call, and each
+picture is remembered. Ours looks at the pictures that the decoder reports, DINOv2 sees one patch a macroblock, and
+references are remembered once; where the stream is spliced, the broken ones are all that it looks at.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from b2scvr.backbones.dinov2 import PATCH_PX
 from b2scvr.bitstream.assembly import blank_clip
 from b2scvr.config import load_config
 from b2scvr.dac import DamageDetector, Detector
+from b2scvr.fill import surroundings
 from b2scvr.ops.batch import pictures_to_tensor
 from b2scvr.ops.evidence import picture_evidence
 from b2scvr.ops.resize import resize
@@ -29,9 +32,8 @@ from b2scvr.registry import MODELS
 from b2scvr.types import AccessUnitStatus, ParsedClip
 
 GOP, BROKEN_AT = 8, 3  # of every 8 pictures 3 are intact, one is broken, 4 depend on it
-PUBLISHED_PATCHES = 74  # on a side of the picture that the published schedule shows to DINOv2
 SAMPLE_SECONDS = 0.005  # between two looks at the memory of this process
-OURS, PUBLISHED = "ours", "published"
+PUBLISHED, OURS, SPLICE = "published", "ours", "splice"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -53,9 +55,12 @@ class DetectionTiming:
         return self.frames / self.seconds
 
 
-def build_detector(config: Path, device: str = "cpu") -> Detector:
-    """Return the detector of a config with random weights. Raises ValueError when it has another kind of detector."""
-    section = load_config(config)["dac"]
+def build_detector(config: Path, device: str = "cpu", options: list[str] | None = None) -> Detector:
+    """Return the detector of a config, `options` ("key=value") applied, with random weights.
+
+    Raises ValueError when it has another kind of detector.
+    """
+    section = load_config(config, options)["dac"]
     torch.manual_seed(0)
     network = MODELS.build(section)
     if not isinstance(network, Detector):
@@ -66,8 +71,10 @@ def build_detector(config: Path, device: str = "cpu") -> Detector:
 def measure_detection(
     network: Detector, lengths: list[int], size: tuple[int, int], dtype: str = "fp32", published: bool = True
 ) -> list[DetectionTiming]:
-    """Return the timings of our schedule for clips of `lengths` pictures of `size` (width, height), and of the published
+    """Return the timings of our schedules for clips of `lengths` pictures of `size` (width, height), and of the published
     one for the first of them. Raises ValueError for a clip too short to be damaged.
+
+    "ours" judges every damaged picture, as recovery in frames mode asks; "splice" the broken ones, as splicing does.
     """
     if min(lengths) <= BROKEN_AT:
         raise ValueError(f"a clip of {min(lengths)} pictures holds no damaged one: give at least {BROKEN_AT + 1}")
@@ -77,6 +84,7 @@ def measure_detection(
     if published:
         work.append((PUBLISHED, "fp32", lengths[0], lambda clip: published_schedule(network, clip)))
     work += [(OURS, dtype, length, lambda clip: our_schedule(detector, clip)) for length in lengths]
+    work += [(SPLICE, dtype, length, lambda clip: splice_schedule(detector, clip)) for length in lengths]
     if device.type == "cuda" or min(lengths) >= 4 * GOP:  # what only the first call costs is paid before
         for _, _, _, run in work[: 1 + published]:
             run(made_up_clip(2 * GOP, size))
@@ -90,6 +98,14 @@ def our_schedule(detector: DamageDetector, clip: ParsedClip) -> int:
     return int((clip.status != AccessUnitStatus.INTACT).sum())
 
 
+def splice_schedule(detector: DamageDetector, clip: ParsedClip) -> int:
+    """Judge the broken pictures of the clip; return how many they are."""
+    broken = np.flatnonzero(clip.status == AccessUnitStatus.BROKEN)
+    for slot in broken:
+        detector.detect(surroundings(clip, int(slot)))
+    return len(broken)
+
+
 @torch.inference_mode()
 def published_schedule(network: Detector, clip: ParsedClip) -> int:
     """Segment every picture from the memory of those before it; return how many they are.
@@ -97,12 +113,13 @@ def published_schedule(network: Detector, clip: ParsedClip) -> int:
     Only the parts that both detectors have are run: SAM's, DINOv2, the tokens and the neck.
     """
     device = next(network.parameters()).device
+    patches = -(-network.sam.image_size // PATCH_PX)
     memories: deque[tuple[Tensor, Tensor]] = deque(maxlen=max(1, network.num_memories))
     for slot in range(len(clip)):
         broken = bool(clip.status[slot] == AccessUnitStatus.BROKEN)
         evidence = torch.from_numpy(picture_evidence(clip, slot, broken))[None].to(device)
         features = network.sam.encode(pictures_to_tensor(clip.frames[slot])[None].to(device))
-        tokens = network.tokens(resize(evidence, (PUBLISHED_PATCHES, PUBLISHED_PATCHES)))
+        tokens = network.tokens(resize(evidence, (patches, patches)))
         memory = network.sam.remember(features)
         image = network.neck(network.sam.attend(features, list(memories) or [memory]), tokens)
         mask, *_ = network.sam.decode(image, features, None, None)

@@ -30,22 +30,27 @@ def test_both_schedules_use_the_same_weights_and_ours_looks_at_what_is_damaged(n
     looks = []
     handle = network.neck.register_forward_hook(lambda *_: looks.append(1))
     try:
-        published, ours = benchmark.measure_detection(network, [5], (64, 48))
+        published, ours, splice = benchmark.measure_detection(network, [5], (64, 48))
     finally:
         handle.remove()
     assert (published.schedule, published.looked_at, ours.schedule, ours.looked_at) == ("published", 5, "ours", 2)
-    assert len(looks) == 7
+    assert (splice.schedule, splice.looked_at) == ("splice", 1)
+    assert len(looks) == 8
     assert ours.frames_per_second > 0 and ours.cpu_seconds > 0 and ours.peak_bytes >= 0
 
 
-def test_the_published_schedule_shows_a_large_picture_of_the_vectors(network):
+def test_the_published_schedule_shows_dinov2_a_picture_as_large_as_sam_s(network):
     shapes = []
     handle = network.tokens.embedder.register_forward_hook(lambda _, given, __: shapes.append(given[0].shape[-2:]))
     try:
         benchmark.published_schedule(network, benchmark.made_up_clip(2, (64, 48)))
     finally:
         handle.remove()
-    assert shapes == [torch.Size((74, 74))] * 2
+    assert network.sam.image_size == 128 and shapes == [torch.Size((10, 10))] * 2
+
+
+def test_options_change_the_network():
+    assert benchmark.build_detector(SMALL, options=["dac.sam.image_size=64"]).sam.image_size == 64
 
 
 def test_other_detectors_and_clips_without_damage_are_refused(network):

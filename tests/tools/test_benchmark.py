@@ -38,7 +38,7 @@ def test_detection_is_timed_beside_the_published_schedule(tool, capsys):
     arguments = ["detect", "--config", config, "--frames", "4", "--size", "64x48", "--device", "cpu"]
     assert tool.main([*arguments, "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [(row["schedule"], row["looked_at"]) for row in rows] == [("published", 4), ("ours", 1)]
+    assert [(row["schedule"], row["looked_at"]) for row in rows] == [("published", 4), ("ours", 1), ("splice", 1)]
     assert tool.main(arguments) == 0
     assert "times as fast" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
