@@ -8,7 +8,7 @@ import numpy as np
 
 from b2scvr.bitstream.bits import BitReader
 from b2scvr.bitstream.decoding import Decoding, Picture
-from b2scvr.bitstream.display import display_order, places_of
+from b2scvr.bitstream.display import display_order
 from b2scvr.bitstream.nal import NalType, NalUnit, scan, unescape
 from b2scvr.bitstream.other_codecs import RESILIENT, missing_evidence, read_other_headers
 from b2scvr.bitstream.prediction_modes import modes_from_vectors
@@ -50,8 +50,7 @@ def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, dig
     The pictures of `decoding` become those of the clip.
     """
     received = list(decoding.pictures)
-    complete = codec != "h264" or len(received) == len(units)
-    order = display_order(received, len(units), () if complete else places_of(units))
+    order = display_order(received, len(units))
     clip = blank_clip(_spread(decoding.frames, received, order), fps, codec, digest)
     clip.colour, clip.pixel_format, clip.crop = decoding.colour, decoding.pixel_format, decoding.crop
     clip.decode_index[:] = order

@@ -239,11 +239,11 @@ def _check_repaired(clean: CleanStream, data: bytes, coded: CodedClip, recovered
             return found  # a packet of the container without a slice is a slot there, but nothing in a stream
     else:
         found = []
-    kept = np.delete(np.arange(len(repaired.clip)), recovered.added)
+    kept = [slot for slot in range(len(repaired.clip)) if slot not in recovered.added]
     status = repaired.clip.status
     if len(kept) != len(coded.clip):
         found.append(Finding("repaired", f"{len(kept)} pictures in the repaired stream, not {len(coded.clip)}"))
-    elif unsound := [s for s in (*kept[list(recovered.restored)], *recovered.added) if status[s] in _UNSOUND]:
+    elif unsound := [s for s in (*(kept[n] for n in recovered.restored), *recovered.added) if status[s] in _UNSOUND]:
         names = ", ".join(AccessUnitStatus(int(status[slot])).name for slot in unsound)
         found.append(Finding("repaired", f"pictures put in are not sound: {unsound} ({names})"))
     elif not np.array_equal(repaired.clip.frames[kept], recovered.frames):

@@ -2,12 +2,10 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 
 from b2scvr.bitstream.absent import with_absent
 from b2scvr.bitstream.access_units import split_access_units
-from b2scvr.bitstream.display import display_order, places_of
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.nal import scan
 from b2scvr.bitstream.numbering import infer_headers
@@ -99,16 +97,3 @@ def test_none_is_put_in_where_access_units_have_times_of_their_own(moving):
     coded = decode(b"".join(_without_slices(units, 4)))
     whole, rebuilt = rebuild_lost(dataclasses.replace(coded, is_timed=True), decode)
     assert not rebuilt.added and whole.access_units == coded.access_units
-
-
-def test_places_are_those_of_the_pictures(moving):
-    units = _units(moving, {"x264-params": "b-adapt=0:bframes=3"})
-    true = np.argsort(decode(b"".join(units)).clip.decode_index)
-    places = places_of(units)
-    assert [sorted(places).index(place) for place in places] == true.tolist()
-    lost = int(np.flatnonzero(true - np.arange(30) > 2)[0])  # a P picture, decoded well before it is shown
-    received = [index for index in np.argsort(true) if index != lost]
-    assert display_order(received, 30, places).index(lost) == true[lost]
-    assert display_order(received, 30).index(lost) < true[lost]
-    swapped = [received[1], received[0], *received[2:]]  # the decoder's own order is another: it is not believed
-    assert display_order(swapped, 30, places) == display_order(swapped, 30)
