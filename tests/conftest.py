@@ -1,7 +1,9 @@
 """What every test may use: one thread, and small streams of known content made on the spot."""
 
+import contextlib
 import io
 import os
+import resource
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors: more threads only wait for one another
 
@@ -63,3 +65,19 @@ def mpeg4_stream():
         return buffer.getvalue()
 
     return make
+
+
+@pytest.fixture
+def full_disk():
+    """Return a context manager: in it, no file grows beyond a number of bytes, as on a disk that fills up."""
+
+    @contextlib.contextmanager
+    def limited(size):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

@@ -45,7 +45,8 @@ def save_weights(
 ) -> None:
     """Write `parts` (network name -> state dict) to `path`, in one piece; weights of other networks already there stay.
 
-    metadata: strings kept in the file's header; the header's other entries stay too. A failed write leaves the old file.
+    metadata: strings kept in the file's header; the header's other entries stay too. A failed write leaves the old file
+    and raises OSError.
     """
     path = Path(path)
     merged: dict[str, Tensor] = {}
@@ -61,6 +62,8 @@ def save_weights(
     try:
         save_file(merged, partial, metadata={**header, **(metadata or {})})
         os.replace(partial, path)
+    except SafetensorError as error:
+        raise OSError(f"{path}: cannot be written ({error})") from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -92,7 +95,8 @@ def read_pickled(path: Path, device: torch.device | str = "cpu") -> object:
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # on garbage the unpickler fails in any way it likes: IndexError, KeyError, ...
-        raise ValueError(f"{path}: not a file of weights that can be read ({type(error).__name__}: {error})") from error
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise ValueError(f"{path}: not a file of weights that can be read ({reason})") from error
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

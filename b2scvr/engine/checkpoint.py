@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 
@@ -26,7 +27,8 @@ def list_checkpoints(folder: Path) -> list[Path]:
 def save_checkpoint(folder: Path, step: int, state: dict[str, object], keep: int) -> Path:
     """Write `state` and return its path; then remove all but the last `keep` checkpoints.
 
-    Written beside, forced to the disk, renamed: a full disk or a kill leaves the earlier checkpoints as they were.
+    Written beside, forced to the disk, renamed: a full disk or a kill leaves the earlier checkpoints as they were. Raises
+    OSError when it cannot be written.
     """
     if keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")
@@ -37,7 +39,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, object], keep: int
     partial = folder / f".{path.name}.part"
     try:
         with partial.open("wb") as file:
-            torch.save(state, file)
+            _write(state, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
@@ -46,6 +48,15 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, object], keep: int
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink()
     return path
+
+
+def _write(state: dict[str, object], file: BinaryIO) -> None:
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:
+        # A write that fails in the middle is told by PyTorch's writer as a position that it did not expect.
+        reason = error.__context__ if isinstance(error.__context__, OSError) else error
+        raise OSError(f"{file.name}: cannot be written ({reason})") from error
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, object]:

@@ -13,6 +13,7 @@ from b2scvr.data.damage_mix import DAMAGE_WEIGHTS, check_weights
 from b2scvr.data.dataset import View
 from b2scvr.data.variants import MOVING_SHARE
 from b2scvr.data.window_dataset import KINDS, WindowShape
+from b2scvr.engine.value_types import check_types
 from b2scvr.registry import MODELS
 
 SCHEDULES = ("cosine", "step")
@@ -63,8 +64,14 @@ class StageSettings:
             raise ValueError(f"a batch of {self.batch} does not divide into {self.accumulate} micro-batches")
         if not self.samples or set(self.samples) - set(KINDS):
             raise ValueError(f"samples must be some of {', '.join(KINDS)}, got {self.samples}")
-        if self.lr <= 0:
-            raise ValueError(f"lr must be above 0, got {self.lr}")
+        for name in ("lr", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("warmup", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if not all(0 <= decay < 1 for decay in (self.ema, *self.betas)):
+            raise ValueError(f"ema and betas must lie in [0, 1), got {self.ema} and {self.betas}")
         if self.schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
         if (self.schedule == "step") != bool(self.milestones):
@@ -75,6 +82,7 @@ class StageSettings:
             raise ValueError(
                 f"milestones must rise and lie before the last of {self.steps} steps, got {self.milestones}"
             )
+        _ = self.view, self.window_shape  # raise ValueError for what makes none
 
     @property
     def view(self) -> View:
@@ -131,8 +139,9 @@ class TrainSettings:
         for name in ("log_every", "save_every", "validate_every", "keep", "round_batches", "pair_workers", "passes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name} must be at least 1, got {getattr(self, name)}")
-        if self.workers < 0:
-            raise ValueError(f"train.workers must be at least 0, got {self.workers}")
+        for name in ("workers", "seed", "validate_samples", "validate_pictures"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"train.{name} must be at least 0, got {getattr(self, name)}")
         for name in ("dependents", "moving_camera"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"train.{name} must lie in [0, 1], got {getattr(self, name)}")
@@ -147,7 +156,11 @@ def read_settings(config: Config) -> tuple[TrainSettings, dict[str, StageSetting
     check_keys("the config", config, TOP_KEYS)
     if not config.get("stages"):
         raise ValueError("the config has no stages: nothing to train")
+    for name, section in (("stages", config["stages"]), ("train", config.get("train") or {})):
+        _require_mapping(name, section)
     check_keys("stages", config["stages"], tuple(STAGE_PARTS))
+    for name, section in config["stages"].items():
+        _require_mapping(f"stages.{name}", section)
     run = _build(TrainSettings, "train", config.get("train") or {})
     stages = {
         name: _build(StageSettings, f"stages.{name}", config["stages"][name])
@@ -188,11 +201,19 @@ def check_keys(where: str, found: Mapping[str, object], known: tuple[str, ...]) 
             raise ValueError(f"{where}: unknown key {key!r}; {hint}")
 
 
+def _require_mapping(name: str, section: object) -> None:
+    if not isinstance(section, Mapping):
+        raise ValueError(f"{name} must be a mapping of settings, got {section!r}")
+
+
 def _build(kind: type[Settings], where: str, values: Mapping[str, object]) -> Settings:
     declared = fields(kind)  # type: ignore[arg-type]
     check_keys(where, values, tuple(f.name for f in declared))
     plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    check_types(kind, where, plain)
     try:
         return kind(**plain)
     except TypeError as error:  # a key without a default is missing
         raise ValueError(f"{where}: {error}") from error
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from b2scvr.data.dataset import Batch
+from b2scvr.engine.settings import check_keys
 from b2scvr.fill.surroundings import BEFORE
 from b2scvr.losses.detection import detection_losses
 from b2scvr.losses.recovery import recovery_losses
@@ -40,12 +42,12 @@ class Stage(Protocol):
 
 
 class DetectStage:
-    """Trains the detection network. loss: arguments of `detection_losses`."""
+    """Trains the detection network. loss: weights of `detection_losses`; ValueError for one that it has not."""
 
     score = "iou"
 
     def __init__(self, loss: Mapping[str, float] | None = None) -> None:
-        self.loss = dict(loss or {})
+        self.loss = _weights("stages.detect.loss", loss, detection_losses)
 
     def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """See Stage."""
@@ -81,12 +83,12 @@ class DetectStage:
 
 
 class RecoverStage:
-    """Trains the recovery network. loss: arguments of `recovery_losses`."""
+    """Trains the recovery network. loss: weights of `recovery_losses`; ValueError for one that it has not."""
 
     score = "psnr_restored"
 
     def __init__(self, loss: Mapping[str, float] | None = None) -> None:
-        self.loss = dict(loss or {})
+        self.loss = _weights("stages.recover.loss", loss, recovery_losses)
 
     def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """See Stage."""
@@ -108,6 +110,13 @@ class RecoverStage:
 
 
 STAGES: dict[str, type[DetectStage] | type[RecoverStage]] = {"detect": DetectStage, "recover": RecoverStage}
+
+
+def _weights(where: str, given: Mapping[str, float] | None, losses: Callable[..., object]) -> dict[str, float]:
+    """Return the weights given, which must be arguments of `losses` with a default; ValueError names the nearest."""
+    known = tuple(p.name for p in inspect.signature(losses).parameters.values() if p.default is not p.empty)
+    check_keys(where, given or {}, known)
+    return dict(given or {})
 
 
 def _reddened(picture: Tensor, mask: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from b2scvr.engine.runtime import Runtime
 from b2scvr.engine.settings import STAGE_PARTS, StageSettings, TrainSettings, read_settings
 from b2scvr.engine.trainer import Trainer
 from b2scvr.engine.training_data import make_data
+from b2scvr.engine.value_types import explained
 from b2scvr.engine.window_stage import stage_for
 from b2scvr.registry import MODELS
 
@@ -55,6 +56,8 @@ def train(
     run = replace(run, footage=None if data else footage or run.footage)
     if publish and not run.export:
         raise ValueError("--publish needs train.export in the config: the file to write the weights to")
+    if Path(run.work_dir).exists() and not Path(run.work_dir).is_dir():
+        raise ValueError(f"{run.work_dir} is a file; choose a folder with --work-dir")
     chosen = _choose(stages, stage, resume)
     runtime = Runtime(run.precision, device, run.parallel, run.shard_units)
     if not torch.cuda.is_available() or device == "cpu":
@@ -113,7 +116,10 @@ def _choose(stages: dict[str, StageSettings], stage: str | None, resume: str | N
 def _make_trainer(config: Config, name: str, settings: StageSettings, run: TrainSettings, runtime: Runtime) -> Trainer:
     part = STAGE_PARTS[name]
     torch.manual_seed(run.seed)
-    network = MODELS.build(config[part])
+    try:
+        network = MODELS.build(config[part])
+    except TypeError as error:
+        raise ValueError(f"{part}: {explained(error)}") from error
     if not isinstance(network, torch.nn.Module):
         raise ValueError(f"{part}={config[part]['type']} is a classical method: there is nothing to train")
     trained_as: dict[str, object] = {
@@ -123,8 +129,9 @@ def _make_trainer(config: Config, name: str, settings: StageSettings, run: Train
         "precision": run.precision,
     }
     if run.footage:
-        drawn = ("round_batches", "dependents", "damage", "moving_camera", "passes")
-        trained_as["footage"] = {name: getattr(run, name) for name in drawn}
+        drawn = {name: getattr(run, name) for name in ("round_batches", "dependents", "moving_camera", "passes")}
+        weights = " ".join(f"{name}*{weight:g}" for name, weight in sorted(run.damage.items()))
+        trained_as["footage"] = {**drawn, "damage": weights}
     if run.init:
         load_weights(run.init, {part: network})
         trained_as["init"] = run.init

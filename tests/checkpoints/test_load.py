@@ -90,3 +90,12 @@ def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     load_weights(path, {"dac": nn.Linear(3, 2)})
     assert torch.equal(read_weights(path)["dac.weight"], network.weight)
     assert [p.name for p in tmp_path.iterdir()] == ["weights.safetensors"]
+
+
+def test_a_disk_that_is_full_half_way_keeps_the_old_file(tmp_path, full_disk):
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, {"dac": {"weight": torch.ones(3)}})
+    with full_disk(100_000), pytest.raises(OSError, match=r"weights\.safetensors: cannot be written"):
+        save_weights(path, {"dac": {"weight": torch.zeros(100_000)}})
+    assert [found.name for found in tmp_path.iterdir()] == ["weights.safetensors"]
+    assert torch.equal(read_weights(path)["dac.weight"], torch.ones(3))

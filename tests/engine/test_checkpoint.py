@@ -35,6 +35,19 @@ def test_a_failed_write_loses_no_earlier_checkpoint(tmp_path, monkeypatch):
     assert load_checkpoint(tmp_path / "step_00000005.pt")["step"] == 5
 
 
+@pytest.mark.parametrize("room", [0, 1_000, 300_000])
+def test_a_disk_that_is_full_half_way_loses_no_earlier_checkpoint(tmp_path, full_disk, room):
+    """The kernel stops the write here, within PyTorch's own writer."""
+    large = {"step": 6, "network": {name: torch.zeros(50_000) for name in "abc"}}
+    save_checkpoint(tmp_path, 5, state(5), keep=1)
+    with full_disk(room), pytest.raises(OSError, match="File too large"):
+        save_checkpoint(tmp_path, 6, large, keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["step_00000005.pt"]
+    assert load_checkpoint(tmp_path / "step_00000005.pt")["step"] == 5
+    save_checkpoint(tmp_path, 6, large, keep=1)  # there is room again
+    assert [path.name for path in tmp_path.iterdir()] == ["step_00000006.pt"]
+
+
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="checkpoint not found"):
         load_checkpoint(tmp_path / "step_00000001.pt")

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from b2scvr.engine import training
+from b2scvr.engine.trainer import TrainingStoppedError
+
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = str(ROOT / "configs" / "b2scvr_tiny.py")
 
@@ -23,6 +26,15 @@ def program():
         (["absent.py"], 2, "config not found"),
         ([CONFIG, "--cfg-options", "stages.recover.lrr=1"], 2, "did you mean 'lr'"),
         ([CONFIG, "--cfg-options", "lr"], 2, "key=value"),
+        ([CONFIG, "--cfg-options", "stages.recover.frozen=['(*']"], 2, "Imbalanced brackets"),
+        ([CONFIG, "--cfg-options", "stages.recover.batch=3", "stages.recover.accumulate=2"], 2, "does not divide"),
+        ([CONFIG, "--work-dir", CONFIG, "--data", "absent", "--device", "cpu"], 2, "is a file; choose a folder"),
+        ([str(ROOT / "README.md")], 2, "README.md: not a config that can be read"),
+        (
+            [CONFIG, "--footage", "absent", "--device", "cpu", "--stage", "detect"],
+            3,
+            "absent: no such folder of footage",
+        ),
         ([CONFIG, "--data", "absent", "--device", "cpu"], 3, "tools/make_pairs.py"),
     ],
 )
@@ -32,3 +44,16 @@ def test_errors_are_one_line_and_an_exit_code(program, arguments, code, message,
     shown = capsys.readouterr().err
     assert message in shown and shown.startswith("train: ") and len(shown.splitlines()) == 1
     assert not (tmp_path / "work_dirs").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), TrainingStoppedError("detect: a process that makes samples died")]
+)
+def test_what_the_machine_does_is_exit_code_1_and_says_how_to_go_on(program, error, capsys, monkeypatch):
+    def stops(*_):
+        raise error
+
+    monkeypatch.setattr(training, "train", stops)
+    assert program.main([CONFIG]) == 1
+    shown = capsys.readouterr().err
+    assert str(error) in shown and "--resume auto goes on" in shown and len(shown.splitlines()) == 1
