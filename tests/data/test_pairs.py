@@ -106,17 +106,19 @@ def test_dependents_are_drawn_only_where_asked_for(pair):
 
 
 def test_pictures_find_their_truth_where_a_whole_picture_is_gone(p_stream):
-    """Picture 5 has gone: nothing of it arrived. What predicts from it is to be restored, and shows other pixels."""
+    """Picture 5 has gone: nothing of it arrived. It gets a place of its own, and what predicts from it depends on it."""
     pair = pair_streams(p_stream, without_slices(p_stream, [5]))
-    clip, clean = pair.damaged.clip, decode(p_stream).clip.frames
-    shown = [slot for slot in range(12) if slot != 5] if len(clip) == 11 else list(range(12))
-    assert np.array_equal(pair.truth, clean[shown])
-    first = next(iter(samples_of(pair, np.random.default_rng(0))))
-    assert first.restored and first.mask.any()
-    assert np.array_equal(first.target, clean[[5, 6]][first.surroundings.index - 5 + (len(clip) == 11)])
-    assert not np.array_equal(first.surroundings.decoded, first.target)
-    intact = clip.status == AccessUnitStatus.INTACT
-    assert np.array_equal(clip.frames[intact], pair.truth[intact]) and intact[:5].all()
+    clip = pair.damaged.clip
+    assert np.array_equal(pair.truth, decode(p_stream).clip.frames)
+    assert clip.lost.tolist() == [slot == 5 for slot in range(12)]
+    assert (clip.status[:5] == AccessUnitStatus.INTACT).all() and (clip.status[6:] == AccessUnitStatus.DEPENDENT).all()
+    (sample,) = samples_of(pair, np.random.default_rng(0))
+    assert (sample.surroundings.index, sample.restored) == (5, True)
+    assert sample.surroundings.concealed.all() and sample.mask.any()
+    assert not np.array_equal(sample.surroundings.decoded, sample.target)
+    repaired = repaired_pair(pair, [5]).damaged.clip
+    assert not repaired.lost.any() and (repaired.status == AccessUnitStatus.INTACT).all()
+    assert np.abs(repaired.frames.astype(int) - pair.truth).mean() < 1
 
 
 def test_a_pass_goes_on_from_the_true_pictures(p_stream):
