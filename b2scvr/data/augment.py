@@ -138,7 +138,10 @@ def damage_suffix(wrong: np.ndarray, slice_start: np.ndarray, shift: int = 0, ra
 
 
 def draw_suffix(rng: np.random.Generator, wrong: np.ndarray, slice_start: np.ndarray) -> np.ndarray:
-    """Return `damage_suffix` with a beginning that is right, early or late, and sometimes fades in: what detectors say."""
+    """Return `damage_suffix`, float32 [h, w], with a beginning that is right, early or late, and sometimes fades in.
+
+    That is what detectors say. wrong, slice_start: bool [h, w].
+    """
     kind, distance = rng.random(), rng.exponential()
     shift = 0
     if EXACT_SHARE <= kind < EXACT_SHARE + EARLY_SHARE:

@@ -81,16 +81,20 @@ class CleanClipJob:
 
     @property
     def name(self) -> str:
+        """See SampleJob."""
         return f"{self.path.stem}_r{self.round:03d}"
 
     @property
     def clip(self) -> str:
+        """See SampleJob."""
         return self.path.name
 
     def samples(self, settings: CacheSettings) -> Iterator[TrainingSample | ClipSample]:
+        """See SampleJob."""
         return make_samples(self.path, settings, self.round)
 
     def described(self, settings: CacheSettings) -> dict[str, object]:
+        """See SampleJob."""
         return {"variant": asdict(clip_variant(self.path, settings, self.round))}
 
 

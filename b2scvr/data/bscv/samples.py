@@ -42,14 +42,17 @@ class BscvJob:
 
     @property
     def name(self) -> str:
+        """See SampleJob."""
         return f"{self.branch.name}_{self.clip}"
 
     def samples(self, settings: CacheSettings) -> Iterator[TrainingSample | ClipSample]:
+        """See SampleJob."""
         files = clip_files(self.branch, self.clip)
         rng = clip_generator(settings.seed, self.clip, self.round)
         return make_bscv_samples(files, rng, settings)
 
     def described(self, settings: CacheSettings) -> dict[str, object]:
+        """See SampleJob."""
         return {"branch": self.branch.name}
 
 
