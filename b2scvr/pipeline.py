@@ -26,7 +26,7 @@ from b2scvr.dac.tracker import given_damage
 from b2scvr.fill import surroundings
 from b2scvr.fill.resize import resize_damage, resize_picture, resize_surroundings
 from b2scvr.ops.dependents import DependentCorrector
-from b2scvr.ops.masks import DIFFERENCE_LEVELS, at_pixels, damage_mask
+from b2scvr.ops.masks import DIFFERENCE_LEVELS, at_pixels, damage_mask, within
 from b2scvr.registry import MODELS
 from b2scvr.types import (
     AccessUnitStatus,
@@ -45,6 +45,7 @@ Decode = Callable[[bytes], CodedClip]
 ROOT = Path(__file__).resolve().parents[1]  # configs/ and checkpoints/ live there
 MODES = ("auto", "splice", "drift", "frames")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+SENT_FIELDS = (*VECTOR_FIELDS, "noticed", "exhausted")  # what a stream said before it was repaired
 WRONG = 0.5  # a macroblock or pixel at least this probably wrong is replaced
 
 
@@ -279,7 +280,8 @@ class Pipeline:
         if given is not None:
             return around, given_damage(given, around.concealed.shape)
         with self._timed("detect"):
-            return around, self.detector.detect(around)
+            damage = self.detector.detect(around)
+        return around, within(damage, clip.concealed[slot]) if clip.is_cut_off and clip.exhausted[slot] else damage
 
     def _restore(self, around: Surroundings, damage: PictureDamage) -> np.ndarray:
         with self._timed("recover"):
@@ -311,8 +313,8 @@ def _lost_as_broken(clip: ParsedClip) -> ParsedClip:
 
 
 def _with_vectors(clip: ParsedClip, sent: ParsedClip) -> ParsedClip:
-    """`clip` (a decode of the partly repaired stream) with the vectors of `sent`: what was sent does not change."""
-    return dataclasses.replace(clip, **{name: getattr(sent, name) for name in VECTOR_FIELDS})
+    """`clip` (a decode of the partly repaired stream) with the vectors of `sent`, and where errors were noticed in it."""
+    return dataclasses.replace(clip, **{name: getattr(sent, name) for name in SENT_FIELDS})
 
 
 def _masks_by_difference(

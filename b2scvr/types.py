@@ -13,7 +13,7 @@ import numpy as np
 
 MB_SIZE = 16  # luma samples on a side of a macroblock (H.264 3.97)
 MV_BLOCK = 8  # pixels on a side of a cell of the dense vector fields
-PARSER_VERSION = 3  # raised whenever the same bytes would give another ParsedClip
+PARSER_VERSION = 4  # raised whenever the same bytes would give another ParsedClip
 
 
 UNKNOWN_REFERENCE, MISSING_REFERENCE = -1, -2  # of a vector: not told; a picture that the stream does not hold
@@ -102,6 +102,7 @@ class ParsedClip:
     qp: np.ndarray  # int8 [T, h, w], 0..51, -1 unknown
     concealed: np.ndarray  # bool [T, h, w], the decoder invented this macroblock
     noticed: np.ndarray  # bool [T, h, w], here the entropy decoder noticed that something was wrong
+    exhausted: np.ndarray  # bool [T], all that it noticed in the picture was that the bits ran out
     slice_start: np.ndarray  # bool [T, h, w], first macroblock of a slice
     damage_trace: np.ndarray  # float32 [T, h, w] in [0, 1], concealment carried along vectors
     lost: np.ndarray  # bool [T]
@@ -129,6 +130,15 @@ class ParsedClip:
     def __len__(self) -> int:
         return len(self.frames)
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether slices lost their ends and nothing else, as with lost packets: what was decoded before is right then.
+
+        Where bits are missing inside a slice, garbage mostly reads as an error before the bits run out.
+        """
+        told = self.noticed.any(axis=(1, 2))
+        return bool(told.any() and self.exhausted[told].all())
+
     def validate(self) -> ParsedClip:
         """Return self; raise ValueError naming the field whose shape or type is not as declared."""
         t, height, width, _ = self.frames.shape
@@ -142,7 +152,8 @@ class ParsedClip:
             "nal_units": (self.nal_units.shape, NAL_UNIT), "mode": (grid16, np.uint8),
             "partition": (grid16, np.uint8), "qp": (grid16, np.int8),
             "concealed": (grid16, np.bool_), "slice_start": (grid16, np.bool_), "damage_trace": (grid16, np.float32),
-            "lost": ((t,), np.bool_), "is_corrupt": ((t,), np.bool_), "decode_index": ((t,), np.int32),
+            "lost": ((t,), np.bool_), "exhausted": ((t,), np.bool_), "is_corrupt": ((t,), np.bool_),
+            "decode_index": ((t,), np.int32),
         }  # fmt: skip
         for name, (shape, dtype) in expected.items():
             _require(name, getattr(self, name), shape, dtype)

@@ -74,6 +74,7 @@ def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, dig
         if index in decoding.concealed:
             rows, columns = clip.concealed.shape[1:]
             clip.concealed[slot] = decoding.concealed[index][:rows, :columns]
+            clip.exhausted[slot] = index in decoding.exhausted
             for row, column in decoding.noticed[index]:
                 clip.noticed[slot, min(row, rows - 1), min(column, columns - 1)] = True
     _read_headers(clip, units, order)
@@ -148,6 +149,7 @@ def blank_clip(frames: np.ndarray, fps: float, codec: str, digest: str) -> Parse
         qp=np.full(grid16, -1, np.int8),
         concealed=np.zeros(grid16, bool),
         noticed=np.zeros(grid16, bool),
+        exhausted=np.zeros(t, bool),
         slice_start=np.zeros(grid16, bool),
         damage_trace=np.zeros(grid16, np.float32),
         lost=np.zeros(t, bool),

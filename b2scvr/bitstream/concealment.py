@@ -16,6 +16,7 @@ SLICE_START_BIT = 0x01
 DISTRUSTED_BEFORE = 49  # macroblocks before an error that FFmpeg conceals too (ff_er_frame_end, threshold 50)
 _CONCEALING = re.compile(r"concealing (\d+) DC, (\d+) AC, (\d+) MV errors")
 _NOTICED = re.compile(r"error while decoding MB (\d+) (\d+)")
+_BYTES_LEFT = re.compile(r"error while decoding MB \d+ \d+, bytestream (-?\d+)")
 _STATUS = re.compile(r"^ ?([0-9A-F]{1,2}) $")
 _LONGEST_STATUS = 5  # characters; there are as many of these messages as macroblocks
 
@@ -41,6 +42,15 @@ def noticed_in_log(messages: list[str]) -> list[tuple[int, int]]:
     """Return (row, column) of each macroblock in which the entropy decoder noticed an error."""
     told = (_NOTICED.search(message) for message in messages if len(message) > _LONGEST_STATUS)
     return [(int(match[2]), int(match[1])) for match in told if match]
+
+
+def is_exhausted(messages: list[str]) -> bool:
+    """Whether all that the CABAC decoder noticed was that it had read on behind the end of a slice.
+
+    "error while decoding MB X Y, bytestream N": N bytes were left. The CAVLC decoder does not say how many.
+    """
+    left = [match[1] for m in messages if len(m) > _LONGEST_STATUS and (match := _BYTES_LEFT.search(m))]
+    return bool(left) and all(int(count) < 0 for count in left)
 
 
 def concealed_count(messages: list[str]) -> int:

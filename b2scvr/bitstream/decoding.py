@@ -25,7 +25,7 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import VideoReformatter
 
 from b2scvr.bitstream import motion_vectors, prediction_modes
-from b2scvr.bitstream.concealment import concealment_from_log, noticed_in_log
+from b2scvr.bitstream.concealment import concealment_from_log, is_exhausted, noticed_in_log
 from b2scvr.bitstream.demux import MAX_PIXELS
 from b2scvr.bitstream.nal import START_CODE, NalType, scan
 from b2scvr.bitstream.packet import padded_extradata, padded_packet
@@ -73,6 +73,9 @@ class Decoding:
         default_factory=dict
     )  # bool [coded h, coded w], only where decoding failed
     noticed: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # (row, column), likewise
+    exhausted: set[int] = field(
+        default_factory=set
+    )  # access units in which nothing but the end of the bits was noticed
     stained: set[int] = field(default_factory=set)  # access units that an earlier error may have left its mark on
     unread: set[int] = field(default_factory=set)  # access units with bits that the decoder passed over
     repeated: set[int] = field(default_factory=set)  # access units that say: show the picture before again
@@ -175,6 +178,8 @@ class Decoder:
             if invented is not None and invented.any():
                 self.found.concealed[index] = invented
                 self.found.noticed[index] = noticed_in_log(messages)
+                if is_exhausted(messages):
+                    self.found.exhausted.add(index)
         self._collect(frames, messages)
 
     def _collect(self, frames: list[av.VideoFrame], messages: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from b2scvr.types import MB_SIZE
+from b2scvr.types import MB_SIZE, PictureDamage
 
 DIFFERENCE_LEVELS = 15  # of 255; a channel that differs by more is visibly damaged
 CLOSING_PX = 9  # side of the square that closes the gaps between differing pixels
@@ -40,3 +40,9 @@ def close_gaps(difference: np.ndarray) -> np.ndarray:
 def at_pixels(macroblocks: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return values of macroblocks [..., h, w] at every pixel of pictures of `height` x `width`, [..., H, W]."""
     return macroblocks.repeat(MB_SIZE, -2).repeat(MB_SIZE, -1)[..., :height, :width]
+
+
+def within(damage: PictureDamage, macroblocks: np.ndarray) -> PictureDamage:
+    """Return `damage` where `macroblocks`, bool [h, w], says it can be; elsewhere nothing is wrong."""
+    pixels = at_pixels(macroblocks, *damage.mask.shape)
+    return PictureDamage(damage.macroblocks * macroblocks, damage.mask * pixels, damage.confidence)
