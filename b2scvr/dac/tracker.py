@@ -52,7 +52,7 @@ class DamageDetector:
     @torch.inference_mode()
     def detect(self, surroundings: Surroundings) -> PictureDamage:
         """Return where the picture is damaged."""
-        return self._detect(surroundings, {})
+        return self._detect(surroundings)
 
     @torch.inference_mode()
     def track(self, clip: ParsedClip, first_mask: tuple[int, np.ndarray] | None = None) -> Iterator[PictureDamage]:
@@ -85,8 +85,8 @@ class DamageDetector:
                 usable[slot] = bool(doubtful[slot]) and not _is_damaged(damage)
                 yield nothing_damaged(clip, damage.confidence) if usable[slot] else damage
 
-    def _detect(self, around: Surroundings, memory: OrderedDict[int, Memory] | dict[int, Memory]) -> PictureDamage:
-        """memory: what is known of pictures by display index; it is looked up and added to when it is an OrderedDict."""
+    def _detect(self, around: Surroundings, memory: OrderedDict[int, Memory] | None = None) -> PictureDamage:
+        """memory: what is known of a clip's pictures by display index, looked up and added to; None: of one picture alone."""
         tensors = {
             "window": pictures_to_tensor(around.window),
             "fill": pictures_to_tensor(around.fill),
@@ -97,7 +97,7 @@ class DamageDetector:
         }
         batch = {name: tensor[None].to(self.device) for name, tensor in tensors.items()}
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            known = self._remembered(around, batch["window"], memory) if isinstance(memory, OrderedDict) else {}
+            known = {} if memory is None else self._remembered(around, batch["window"], memory)
             output = self.network(current=around.current, **batch, **known)
         macroblocks = self._macroblocks(output, batch)[0].float().cpu().numpy()
         height, width = around.decoded.shape[:2]

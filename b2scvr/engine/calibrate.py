@@ -17,6 +17,7 @@ from b2scvr.ops.batch import mask_at_pixels
 from b2scvr.ops.change_point import change_point_nll
 
 TEMPERATURES = np.geomspace(1 / 8, 8, 61)  # that are tried; 1 is among them
+LEAST_SPREAD = 1e-3  # standard deviation of predicted IoU below which a prediction is the same for all pictures
 FLAGS = ("concealed", "slice_start", "broken")
 
 
@@ -62,7 +63,7 @@ def calibrate(
     threshold = float(EDGES[int(ious.argmax())])
     mask = _best(TEMPERATURES, lambda t: _pixel_nll(seen, threshold, t))
     point = _best(TEMPERATURES, lambda t: _change_point_nll(seen, t))
-    offset, slope = _fit_confidence(
+    offset, slope = fit_confidence(
         np.array([one.predicted_iou for one in seen]), np.array([_iou_at(one, threshold) for one in seen])
     )
     found = Calibration(threshold, mask, point, offset, slope)
@@ -138,9 +139,10 @@ def _best(values: np.ndarray, loss: Callable[[float], float]) -> float:
     return float(min(ordered, key=loss))
 
 
-def _fit_confidence(predicted: np.ndarray, reached: np.ndarray) -> tuple[float, float]:
+def fit_confidence(predicted: np.ndarray, reached: np.ndarray) -> tuple[float, float]:
     """Return offset and slope of the least squares line; a prediction that says nothing, or the opposite, is not used."""
     spread = predicted - predicted.mean()
-    variance = float((spread**2).sum())
-    slope = max(float((spread * (reached - reached.mean())).sum() / variance), 0.0) if variance > 0 else 0.0
+    slope = 0.0
+    if predicted.std() >= LEAST_SPREAD:
+        slope = max(float((spread * (reached - reached.mean())).sum() / (spread**2).sum()), 0.0)
     return float(reached.mean() - slope * predicted.mean()), slope

@@ -8,7 +8,7 @@ from torch import nn
 from b2scvr.dac.calibration import Calibration
 from b2scvr.dac.detector import DetectorOutput
 from b2scvr.data.dataset import PairDataset, View
-from b2scvr.engine.calibrate import Seen, calibrate, quality
+from b2scvr.engine.calibrate import Seen, calibrate, fit_confidence, quality
 from b2scvr.metrics.log_odds import LogOddsCounts
 
 
@@ -77,3 +77,10 @@ def test_samples_without_damage_are_refused(data):
 
     with pytest.raises(ValueError, match="no validation sample shows visible damage"):
         calibrate(Biased(), Undamaged(data.cache, View(broken_only=False)), 1)
+
+
+def test_an_iou_prediction_that_is_always_the_same_is_not_used():
+    """Rounding alone tells the pictures apart; a line through that would be all but upright."""
+    predicted = np.array([0.1344, 0.1344 + 1e-6, 0.1344 + 2e-6])
+    assert fit_confidence(predicted, np.array([0.1, 0.2, 0.3])) == pytest.approx((0.2, 0.0))
+    assert fit_confidence(np.array([0.1, 0.2, 0.3]), np.array([0.3, 0.4, 0.5])) == pytest.approx((0.2, 1.0))
