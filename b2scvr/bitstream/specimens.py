@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -113,7 +116,11 @@ def make(specimen: Specimen, pictures: np.ndarray) -> bytes:
         return encode_h264(pictures, FPS, gop=GOP, options=specimen.options, pix_fmt=specimen.pix_fmt)
     buffer = io.BytesIO()
     options = {"fflags": "+bitexact"}  # no random numbers in headers
-    with av.logging.Capture(), av.open(buffer, "w", format=specimen.container, options=options) as output:
+    with (
+        _scheduled_as_before(),
+        av.logging.Capture(),
+        av.open(buffer, "w", format=specimen.container, options=options) as output,
+    ):
         video = output.add_stream(specimen.encoder, rate=FPS, options={"g": str(GOP), **specimen.options})
         assert isinstance(video, av.VideoStream)
         video.height, video.width = pictures.shape[1:3]
@@ -128,6 +135,19 @@ def make(specimen: Specimen, pictures: np.ndarray) -> bytes:
         if isinstance(sound, av.AudioStream):
             _write_sound(output, sound, len(pictures) / FPS)
     return buffer.getvalue()
+
+
+@contextmanager
+def _scheduled_as_before() -> Iterator[None]:
+    """SVT-AV1 makes the thread that calls it a real-time one where it may (as root): no other would run for long after."""
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
 
 
 def _texture(draw: np.random.Generator, height: int, width: int) -> np.ndarray:

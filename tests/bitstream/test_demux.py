@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 from dataclasses import replace
 from fractions import Fraction
 
@@ -301,3 +302,10 @@ def test_a_stream_cut_inside_its_first_picture(tmp_path, pictures):
         (tmp_path / "cut.h264").write_bytes(stream[:end])
         with pytest.raises(InputError, match=r"cut\.h264: (no picture could be decoded|holds no coded picture)"):
             reader.read(tmp_path / "cut.h264")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="no scheduling policies here")
+def test_making_a_specimen_leaves_the_process_scheduled_as_it_was():
+    before = os.sched_getscheduler(0)
+    make(ALL["av1-obu"], moving_pictures(3))
+    assert os.sched_getscheduler(0) == before
