@@ -124,7 +124,7 @@ def _process(
     with _timed(seconds, "read"):
         coded = read_coded(job.source)
     clip = coded.clip
-    truth = load_truth(belonging_to(job, request.truth, alone), clip) if request.truth else None
+    truth = load_truth(belonging_to(job, request.truth, alone), coded) if request.truth else None
     given = load_masks(belonging_to(job, request.masks, alone), clip) if request.masks else None
     first = load_first_mask(belonging_to(job, request.first_mask, alone), clip) if request.first_mask else None
     started = time.perf_counter()

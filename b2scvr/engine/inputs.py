@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.demux import ELEMENTARY
-from b2scvr.bitstream.reader import read
+from b2scvr.bitstream.reader import read_coded
+from b2scvr.data.bscv.align_units import align_clips
 from b2scvr.data.bscv.layout import DAMAGED_SUFFIX
 from b2scvr.types import AccessUnitStatus, InputError, ParsedClip
 from b2scvr.write.png import SUFFIXES as PICTURE_SUFFIXES
@@ -86,13 +88,19 @@ def belonging_to(job: Job, given: Path, alone: bool) -> Path:
     raise InputError(f"{given}: holds neither pictures nor an entry {job.name!r}")
 
 
-def load_truth(path: Path, clip: ParsedClip) -> np.ndarray:
+def load_truth(path: Path, coded: CodedClip) -> np.ndarray:
     """Return the clean pictures of a stream or of a folder, uint8 [T, H, W, 3].
 
-    Raises InputError when they cannot be read or are not as many, or not of the size, as the pictures of `clip`.
+    Of a stream that holds more access units, as when packets of its copy were lost, those that `coded` still has. Raises
+    InputError when they cannot be read or are not as many, or not of the size, as the pictures of `coded`.
     """
-    pictures = read_pictures(path) if path.is_dir() else read(path).frames
-    return _matching(path, pictures, clip)
+    if path.is_dir():
+        return _matching(path, read_pictures(path), coded.clip)
+    truth = read_coded(path)
+    pictures = truth.clip.frames
+    if len(truth.clip) > len(coded.clip) and (places := align_clips(coded, truth)) is not None:
+        pictures = pictures[places]
+    return _matching(path, pictures, coded.clip)
 
 
 def load_masks(path: Path, clip: ParsedClip) -> np.ndarray:

@@ -53,16 +53,29 @@ def test_what_belongs_to_an_input(tmp_path):
 
 
 def test_truth_and_masks_must_fit_the_clip(tmp_path, clean_stream):
-    clip = reader.decode(clean_stream).clip
+    coded = reader.decode(clean_stream)
+    clip = coded.clip
     (tmp_path / "clean.h264").write_bytes(clean_stream)
-    assert np.array_equal(load_truth(tmp_path / "clean.h264", clip), clip.frames)
+    assert np.array_equal(load_truth(tmp_path / "clean.h264", coded), clip.frames)
     write_pictures(tmp_path / "frames", clip.frames)
-    assert np.array_equal(load_truth(tmp_path / "frames", clip), clip.frames)
+    assert np.array_equal(load_truth(tmp_path / "frames", coded), clip.frames)
     write_masks(tmp_path / "masks", np.ones(clip.frames.shape[:3], np.uint8))
     assert load_masks(tmp_path / "masks", clip).all()
     write_pictures(tmp_path / "short", clip.frames[:5])
     with pytest.raises(InputError, match="holds 5 pictures of 128x96, the input has 24 pictures of 128x96"):
-        load_truth(tmp_path / "short", clip)
+        load_truth(tmp_path / "short", coded)
+
+
+def test_truth_is_that_of_the_access_units_that_are_left(tmp_path, clean_stream):
+    whole = reader.decode(clean_stream)
+    (tmp_path / "clean.h264").write_bytes(clean_stream)
+    units = whole.access_units
+    left = reader.decode(b"".join(units[:6] + units[7:]))
+    gone = int(np.flatnonzero(whole.clip.decode_index == 6)[0])
+    assert np.array_equal(load_truth(tmp_path / "clean.h264", left), np.delete(whole.clip.frames, gone, axis=0))
+    write_pictures(tmp_path / "frames", whole.clip.frames)
+    with pytest.raises(InputError, match="holds 24 pictures"):  # pictures alone do not tell which are left
+        load_truth(tmp_path / "frames", left)
 
 
 def test_masks_of_another_size_number_or_kind_and_empty_ones_are_told_apart(tmp_path, damaged_stream):
