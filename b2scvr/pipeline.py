@@ -180,8 +180,8 @@ class Pipeline:
                 self.progress("recover", len(done), max(total, len(done)))
             with self._timed("splice"):
                 repaired = self._splice(repaired, pictures)
-            if len(repaired.clip) != len(sent):
-                raise SpliceError(f"the repaired stream has {len(repaired.clip)} pictures, not {len(sent)}")
+            if not np.array_equal(repaired.clip.decode_index, sent.decode_index):
+                raise SpliceError("the repaired stream shows pictures in another order: access units are out of place")
             left = {slot: planes for slot, planes in rebuilt.samples.items() if slot not in done}
             mark_unrestored(repaired.clip, left)
         # What the repair did not reach predicts from what never arrived.
