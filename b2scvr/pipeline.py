@@ -186,9 +186,7 @@ class Pipeline:
             mark_unrestored(repaired.clip, left)
         # What the repair did not reach predicts from what never arrived.
         seen |= {slot: self._look(repaired.clip, slot)[1] for slot in _damaged(repaired.clip) if slot not in seen}
-        kept = [
-            slot for slot in range(len(sent)) if slot not in rebuilt.added
-        ]  # of each access unit that came, the picture
+        kept = [slot for slot in range(len(sent)) if slot not in rebuilt.added]  # the pictures of what came
         seen = {number: seen[slot] for number, slot in enumerate(kept) if slot in seen}
         frames = repaired.clip.frames[kept] if rebuilt.added else repaired.clip.frames
         found = _masks_by_difference(coded.clip.frames, frames, seen, self.difference_levels)

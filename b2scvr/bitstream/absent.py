@@ -28,9 +28,8 @@ def with_absent(units: list[bytes]) -> tuple[list[bytes], list[int]]:
         headers.append(next((header for header, _ in readable_headers(unit, ahead)), None))
     out: list[bytes] = []
     absent: list[int] = []
-    for index, (unit, header) in enumerate(zip(units, headers, strict=True)):
+    for unit, header, following in zip(units, headers, _following(headers), strict=True):
         sets.update(unit)
-        following = next((later for later in headers[index + 1 :] if later), None)
         if header is None or is_garbage(header, following, max(previous, 0), sets):
             previous = -1  # it may have been a reference
         else:
@@ -45,6 +44,15 @@ def with_absent(units: list[bytes]) -> tuple[list[bytes], list[int]]:
             previous = header.reference_frame_num(1 << sps.log2_max_frame_num)
         out.append(unit)
     return out, absent
+
+
+def _following(headers: list[SliceHeader | None]) -> list[SliceHeader | None]:
+    """Return, for each access unit, the next readable header behind its own."""
+    found, later = list[SliceHeader | None](), None
+    for header in reversed(headers):
+        found.append(later)
+        later = header or later
+    return found[::-1]
 
 
 def _missing(header: SliceHeader, previous: int, period: int, brings_sps: bool) -> tuple[int, bool]:
