@@ -81,3 +81,16 @@ def full_disk():
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+@pytest.fixture(scope="session")
+def small_generator():
+    """Arguments of a RecoveryGenerator with few channels and none of its optional parts."""
+    return dict(
+        encoder=dict(stem=(4, 4, 8, 8), tail=((8, 1), (8, 2))),
+        parts=(),
+        flow=dict(widths=(4,), levels=2),
+        propagation=dict(groups=4, depth=1),
+        transformer=dict(dim=8, depth=1, heads=2, window=(2, 3), expand=(1, 1), focal_window=(3, 3), ffn_channels=2),
+        decoder=dict(width=4),
+    )

@@ -7,12 +7,11 @@ of the pictures up to the next one: they count as shown before what was shown la
 from __future__ import annotations
 
 from b2scvr.bitstream.nal import NalType, scan
-from b2scvr.bitstream.reference_lists import is_garbage, readable_headers
+from b2scvr.bitstream.reference_lists import is_garbage, read_headers
 from b2scvr.bitstream.slice_header import SliceHeader
 from b2scvr.bitstream.syntax import ParameterSets
 
 _MOST_IN_A_ROW = 2  # more that are missing, without a trace, rather mean that a header is garbage
-_I_KINDS = (2, 4)  # slice_type modulo 5, table 7-6
 
 
 def with_absent(units: list[bytes]) -> tuple[list[bytes], list[int]]:
@@ -21,15 +20,12 @@ def with_absent(units: list[bytes]) -> tuple[list[bytes], list[int]]:
     What stands before the slices of the access unit behind an absent IDR picture (parameter sets) moves to that one. Streams
     that may hold fields come back as they are.
     """
-    sets, ahead, previous = ParameterSets(), ParameterSets(), -1  # PrevRefFrameNum, -1: not known
-    headers = []
-    for unit in units:
-        ahead.update(unit)
-        headers.append(next((header for header, _ in readable_headers(unit, ahead)), None))
+    sets, previous = ParameterSets(), -1  # PrevRefFrameNum, -1: not known
     out: list[bytes] = []
     absent: list[int] = []
-    for unit, header, following in zip(units, headers, _following(headers), strict=True):
+    for unit, headers, following in zip(units, *read_headers(units), strict=True):
         sets.update(unit)
+        header = headers[0][0] if headers else None
         if header is None or is_garbage(header, following, max(previous, 0), sets):
             previous = -1  # it may have been a reference
         else:
@@ -46,15 +42,6 @@ def with_absent(units: list[bytes]) -> tuple[list[bytes], list[int]]:
     return out, absent
 
 
-def _following(headers: list[SliceHeader | None]) -> list[SliceHeader | None]:
-    """Return, for each access unit, the next readable header behind its own."""
-    found, later = list[SliceHeader | None](), None
-    for header in reversed(headers):
-        found.append(later)
-        later = header or later
-    return found[::-1]
-
-
 def _missing(header: SliceHeader, previous: int, period: int, brings_sps: bool) -> tuple[int, bool]:
     """Return how many reference pictures are absent right before a picture, and whether the first of them was an IDR one."""
     if header.is_idr or previous < 0:
@@ -63,7 +50,7 @@ def _missing(header: SliceHeader, previous: int, period: int, brings_sps: bool) 
     if gap <= 0:
         return 0, False
     # Parameter sets are usually sent again with each IDR picture.
-    if brings_sps and 1 <= header.frame_num <= _MOST_IN_A_ROW and header.kind not in _I_KINDS:
+    if brings_sps and 1 <= header.frame_num <= _MOST_IN_A_ROW and header.num_ref_idx_active:
         return header.frame_num, True
     return (gap, False) if gap <= _MOST_IN_A_ROW else (0, False)
 

@@ -73,9 +73,7 @@ class Decoding:
         default_factory=dict
     )  # bool [coded h, coded w], only where decoding failed
     noticed: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # (row, column), likewise
-    exhausted: set[int] = field(
-        default_factory=set
-    )  # access units in which nothing but the end of the bits was noticed
+    exhausted: set[int] = field(default_factory=set)  # access units in which only the end of the bits was noticed
     stained: set[int] = field(default_factory=set)  # access units that an earlier error may have left its mark on
     unread: set[int] = field(default_factory=set)  # access units with bits that the decoder passed over
     repeated: set[int] = field(default_factory=set)  # access units that say: show the picture before again

@@ -64,14 +64,8 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
     counter = PocCounter(sets)
     lost: list[int] = []
     found: list[list[SliceReferences]] = [[] for _ in units]
-    ahead = ParameterSets()
-    read = []
-    for unit in units:
-        ahead.update(unit)
-        read.append(readable_headers(unit, ahead))
-    for index, (unit, headers) in enumerate(zip(units, read, strict=True)):
+    for index, (unit, headers, following) in enumerate(zip(units, *read_headers(units), strict=True)):
         sets.update(unit)
-        following = next((later[0][0] for later in read[index + 1 :] if later), None)
         buffer.misled |= _may_mislead(unit, headers)
         if not headers:
             lost.append(index)
@@ -94,6 +88,21 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
         if header.nal_ref_idc:
             _mark(buffer, header, _Held(index, header.frame_num, order), sps)
     return found
+
+
+def read_headers(units: list[bytes]) -> tuple[list[_Headers], list[SliceHeader | None]]:
+    """Return the readable slice headers of each access unit, and the next one behind each."""
+    sets = ParameterSets()
+    found = []
+    for unit in units:
+        sets.update(unit)
+        found.append(_readable_headers(unit, sets))
+    following = list[SliceHeader | None]()
+    later = None
+    for headers in reversed(found):
+        following.append(later)
+        later = headers[0][0] if headers else later
+    return found, following[::-1]
 
 
 def is_garbage(header: SliceHeader, following: SliceHeader | None, previous: int, sets: ParameterSets) -> bool:
@@ -122,8 +131,8 @@ def _may_mislead(unit: bytes, headers: _Headers) -> bool:
     return bool(headers) and slices[0] != headers[0][1]
 
 
-def readable_headers(unit: bytes, sets: ParameterSets) -> _Headers:
-    """Return the readable slice headers of the primary picture in an access unit, with their NAL units."""
+def _readable_headers(unit: bytes, sets: ParameterSets) -> _Headers:
+    """The readable slice headers of the primary picture in an access unit, with their NAL units."""
     out = []
     for nal in scan(unit):
         if not nal.is_slice:

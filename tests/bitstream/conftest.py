@@ -7,6 +7,8 @@ import pytest
 
 from b2scvr.bitstream.nal import scan
 from b2scvr.bitstream.planes import planes_from_frame
+from b2scvr.bitstream.slice_header import parse_slice_header
+from b2scvr.bitstream.syntax import ParameterSets
 
 
 def moving_pictures(pictures=20, height=96, width=128, seed=0, noise=2.0, fade=0.0):
@@ -56,6 +58,16 @@ def split_units(stream):
     return units
 
 
+def slice_headers(units):
+    """Return the header of the first slice of each access unit."""
+    sets, out = ParameterSets(), []
+    for unit in units:
+        sets.update(unit)
+        nal = next(nal for nal in scan(unit) if nal.is_slice)
+        out.append(parse_slice_header(unit[nal.payload : nal.end], sets))
+    return out
+
+
 def same(first, second):
     """Whether two pictures' planes are equal."""
     return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in "yuv")
@@ -74,6 +86,11 @@ def play():
 @pytest.fixture(scope="session")
 def units_of():
     return split_units
+
+
+@pytest.fixture(scope="session")
+def headers_of():
+    return slice_headers
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,6 @@ from b2scvr.bitstream.numbering import infer_headers
 from b2scvr.bitstream.reader import decode
 from b2scvr.bitstream.rebuild import rebuild_lost
 from b2scvr.bitstream.repair import splice_stream
-from b2scvr.bitstream.slice_header import parse_slice_header
-from b2scvr.bitstream.syntax import ParameterSets
 from b2scvr.types import AccessUnitStatus
 
 KINDS = {
@@ -30,15 +28,6 @@ def _units(moving, options=None, gop=10):
     return split_access_units(encode_h264(moving(30, 48, 64), gop=gop, options=options or {}))[0]
 
 
-def _headers(units):
-    sets, out = ParameterSets(), []
-    for unit in units:
-        sets.update(unit)
-        nal = next(nal for nal in scan(unit) if nal.is_slice)
-        out.append(parse_slice_header(unit[nal.payload : nal.end], sets))
-    return out
-
-
 def _without_slices(units, index):
     """The units without the slices of one: its parameter sets, packets of their own, go to the next one."""
     first = next(nal.start for nal in scan(units[index]) if nal.is_slice)
@@ -46,11 +35,11 @@ def _without_slices(units, index):
 
 
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
-def test_each_absent_reference_picture_is_found_and_no_other(options, moving):
+def test_each_absent_reference_picture_is_found_and_no_other(options, moving, headers_of):
     units = _units(moving, options)
     assert with_absent(units) == (units, [])
     found = 0
-    headers = _headers(units)
+    headers = headers_of(units)
     for index in range(1, len(units) - 1):  # before the first picture nothing is known
         true = headers[index]
         whole, absent = with_absent(_without_slices(units, index))

@@ -11,8 +11,6 @@ from b2scvr.bitstream.numbering import infer_headers
 from b2scvr.bitstream.reader import decode
 from b2scvr.bitstream.rebuild import Rebuilt, mark_unrestored, rebuild_lost
 from b2scvr.bitstream.repair import splice_stream
-from b2scvr.bitstream.slice_header import parse_slice_header
-from b2scvr.bitstream.syntax import ParameterSets
 from b2scvr.types import AccessUnitStatus
 
 CODINGS = {
@@ -41,31 +39,22 @@ def _without_headers(units, lost, keep=2):
     ]
 
 
-def _headers(units):
-    sets, out = ParameterSets(), []
-    for unit in units:
-        sets.update(unit)
-        nal = next(nal for nal in scan(unit) if nal.is_slice)
-        out.append(parse_slice_header(unit[nal.payload : nal.end], sets))
-    return out
-
-
 def _numbering(header):
     return header.frame_num, header.is_idr, header.nal_ref_idc > 0, header.poc_lsb, header.delta_poc_bottom
 
 
 @pytest.mark.parametrize("options", CODINGS.values(), ids=CODINGS)
-def test_any_single_access_unit_is_numbered_as_it_was(options, moving):
+def test_any_single_access_unit_is_numbered_as_it_was(options, moving, headers_of):
     units = _units(moving, options)
-    for index, true in enumerate(_headers(units)):
+    for index, true in enumerate(headers_of(units)):
         inferred, _ = infer_headers(_without_headers(units, {index}), {index})
         assert _numbering(inferred[index]) == _numbering(true)
 
 
 @pytest.mark.parametrize("options", CODINGS.values(), ids=CODINGS)
-def test_several_are_numbered_as_they_were_or_not_at_all(options, moving):
+def test_several_are_numbered_as_they_were_or_not_at_all(options, moving, headers_of):
     units = _units(moving, options)
-    true = _headers(units)
+    true = headers_of(units)
     draw = np.random.default_rng(0)
     told = 0
     for _ in range(25):
@@ -125,10 +114,10 @@ def test_what_cannot_be_told_is_said():
     assert "drops all references" in remark(reset, {2})
 
 
-def test_marking_operations_are_those_of_pictures_at_the_same_place(moving):
+def test_marking_operations_are_those_of_pictures_at_the_same_place(moving, headers_of):
     options = {"x264-params": "b-adapt=0:bframes=3:b-pyramid=strict:keyint=60:scenecut=0"}
     units = _units(moving, options, pictures=40)
-    true = _headers(units)
+    true = headers_of(units)
     target = next(i for i, header in enumerate(true) if header.marking_operations and i > 12)
     inferred, remarks = infer_headers(_without_headers(units, {target}), {target})
     assert inferred[target].marking == true[target].marking and not remarks

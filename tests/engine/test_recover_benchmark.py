@@ -18,25 +18,16 @@ from b2scvr.engine.recover_benchmark import (
     measure_schedules,
 )
 
-SMALL = dict(
-    encoder=dict(stem=(4, 4, 8, 8), tail=((8, 1), (8, 2))),
-    parts=(),
-    flow=dict(widths=(4,), levels=2),
-    propagation=dict(groups=4, depth=1),
-    transformer=dict(dim=8, depth=1, heads=2, window=(2, 3), expand=(1, 1), focal_window=(3, 3), ffn_channels=2),
-    decoder=dict(width=4),
-)
-
 
 @pytest.fixture
-def setting(tmp_path):
+def setting(tmp_path, small_generator):
     """Make a setting of a network with few channels."""
 
     def make(frames=5, damaged=1.0, **changes):
         config = tmp_path / "config.py"
         config.write_text("cfc = dict(type='RecoveryGenerator')\n")
-        given = dict(config=config, checkpoint=None, frames=frames, size=(36, 24), damaged=damaged, overrides=SMALL)
-        return RecoverySetting(**{**given, **changes})
+        given = dict(config=config, checkpoint=None, frames=frames, size=(36, 24), damaged=damaged)
+        return RecoverySetting(**{**given, "overrides": small_generator, **changes})
 
     return make
 

@@ -13,14 +13,6 @@ from b2scvr.cfc import RecoveryGenerator
 from b2scvr.checkpoints.load import save_weights
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = dict(
-    encoder=dict(stem=(4, 4, 8, 8), tail=((8, 1), (8, 2))),
-    parts=(),
-    flow=dict(widths=(4,), levels=2),
-    propagation=dict(groups=4, depth=1),
-    transformer=dict(dim=8, depth=1, heads=2, window=(2, 3), expand=(1, 1), focal_window=(3, 3), ffn_channels=2),
-    decoder=dict(width=4),
-)
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +43,16 @@ def test_footage_that_is_not_there_is_told(tool, tmp_path, capsys):
 
 
 @pytest.fixture
-def judged(tmp_path, pictures):
+def judged(tmp_path, pictures, small_generator):
     """Arguments of a run: one short clip, a very small network with random weights."""
     folder, config, weights = (tmp_path / name for name in ("clips", "config.py", "weights.safetensors"))
     folder.mkdir()
     (folder / "clip.h264").write_bytes(encode_h264(pictures, crf=20))
-    config.write_text(f"dac = dict(type='ConcealedMacroblocks')\ncfc = dict(type='RecoveryGenerator', **{SMALL!r})\n")
+    config.write_text(
+        f"dac = dict(type='ConcealedMacroblocks')\ncfc = dict(type='RecoveryGenerator', **{small_generator!r})\n"
+    )
     torch.manual_seed(0)
-    save_weights(weights, {"cfc": RecoveryGenerator(**SMALL).state_dict()})
+    save_weights(weights, {"cfc": RecoveryGenerator(**small_generator).state_dict()})
     paths = ["--footage", str(folder), "--config", str(config), "--checkpoint", str(weights)]
     return ["recover", *paths, "--frames", "8", "--json"]
 
