@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also runs from a checkout that is not installed
 
 from b2scvr import DEFAULT_CONFIG
-from b2scvr.engine.detect_benchmark import OURS, SPLICE, build_detector, measure_detection
+from b2scvr.engine.detect_benchmark import OURS, PUBLISHED, SPLICE, build_detector, measure_detection
 from b2scvr.engine.infer import Request, run
 from b2scvr.engine.inputs import Job
 from b2scvr.engine.parse_benchmark import measure_parsing
@@ -65,9 +65,12 @@ def parser() -> argparse.ArgumentParser:
 def _add_detect(it: argparse.ArgumentParser) -> None:
     it.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help="its dac, with random weights")
     it.add_argument("--cfg-options", nargs="+", metavar="KEY=VALUE", help="changes to the config")
-    it.add_argument("--frames", type=int, nargs="+", default=[8], metavar="N", help="clips of so many (default 8)")
+    it.add_argument("--frames", type=int, nargs="+", default=[16], metavar="N", help="clips of so many (default 16)")
     it.add_argument("--size", default="640x360", metavar="WxH")
-    it.add_argument("--ours-only", action="store_true", help="without the published schedule")
+    it.add_argument("--damaged", type=int, default=9, metavar="N", help="pictures of every 16 (default 9, as in BSCV)")
+    it.add_argument(
+        "--published", type=int, metavar="N", help="pictures that it is timed on; 0: without (default: all)"
+    )
     it.add_argument("--device", default="auto")
     it.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="of our schedule")
     it.add_argument("--compile", action="store_true", help="torch.compile the image encoder and the memory attention")
@@ -129,7 +132,7 @@ def measure_detect(arguments: argparse.Namespace) -> int:
             network.sam.image_encoder.compile()
             network.sam.memory_attention.compile()
         found = measure_detection(
-            network, arguments.frames, (width, height), arguments.dtype, published=not arguments.ours_only
+            network, arguments.frames, (width, height), arguments.dtype, arguments.published, arguments.damaged
         )
     except (FileNotFoundError, ValueError) as error:
         parser().error(str(error))
@@ -141,11 +144,12 @@ def measure_detect(arguments: argparse.Namespace) -> int:
     for one in found:
         print(
             f"{one.schedule:<11}{one.dtype:<6}{one.frames:>6}{one.looked_at:>11}{one.frames_per_second:>11.3f}"
-            f"{one.cpu_seconds / one.frames:>14.3f}{one.peak_bytes / MEBIBYTE:>12.0f}"
+            f"{one.cpu_seconds_per_frame:>14.3f}{one.peak_bytes / MEBIBYTE:>12.0f}"
         )
-    if not arguments.ours_only:
+    if found[0].schedule == PUBLISHED:
         for ours in (next(one for one in found if one.schedule == name) for name in (OURS, SPLICE)):
-            faster, cheaper = found[0].seconds / ours.seconds, found[0].cpu_seconds / ours.cpu_seconds
+            faster = ours.frames_per_second / found[0].frames_per_second
+            cheaper = found[0].cpu_seconds_per_frame / ours.cpu_seconds_per_frame
             print(f"{ours.schedule} is {faster:.2f} times as fast, {cheaper:.2f} in CPU time")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
@@ -22,7 +23,7 @@ WRONG = 0.5  # probability from which a pixel counts as wrong
 SMALLEST_DAMAGE = 0.02  # share of wrong pixels below which a picture that nobody reported counts as intact
 MARKED = 0.5  # damage trace from which a macroblock counts as damaged
 VOUCHED_CODECS = ("h264",)  # whose decoder tells every picture that lost bits
-REMEMBERED = 8  # reference pictures whose memory is kept
+REMEMBERED = 8  # reference pictures whose memories are kept
 
 Memory = tuple[Tensor, Tensor]
 
@@ -33,6 +34,9 @@ class DamageDetector:
     device: "cpu", "cuda[:N]"; dtype: of the computation (automatic mixed precision when not float32). every_picture: in a
     clip with reported damage, pictures that nobody reported are looked at too when the codec is none of VOUCHED_CODECS;
     worth it only with weights that find damage in the picture alone. calibration: of the network's numbers.
+
+    What the network made of the latest reference pictures is kept, by their content: pictures that share references look
+    at each once. The network's weights must stay as they are.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class DamageDetector:
         self.network = network.to(device).eval()
         self.device = torch.device(device)
         self.dtype = dtype
+        self._memories: OrderedDict[bytes, Memory] = OrderedDict()
 
     @torch.inference_mode()
     def detect(self, surroundings: Surroundings) -> PictureDamage:
@@ -59,8 +64,7 @@ class DamageDetector:
         """Yield the damage of every picture of `clip`, in display order.
 
         Pictures that nothing touched are not looked at, but for `every_picture`. References are the nearest pictures, before and
-        after, of the same scene that are not damaged; what the network made of them is kept while it may be needed, so
-        what is held does not grow with the clip.
+        after, of the same scene that are not damaged. What is held does not grow with the clip.
 
         first_mask: (display index, mask uint8 [H, W]) of the first damaged picture, as the published protocol gives it:
         nothing before it is damaged, and in it what the mask says.
@@ -72,7 +76,6 @@ class DamageDetector:
             start = first_mask[0]
             usable[:start], usable[start], doubtful[: start + 1] = True, False, False
         scenes = scene_numbers(clip.frames, usable & ~doubtful, trusted_macroblocks(clip))
-        memory: OrderedDict[int, Memory] = OrderedDict()
         for slot in range(len(clip)):
             if first_mask is not None and slot == start:
                 yield given_damage(first_mask[1], clip.mode.shape[1:])
@@ -81,12 +84,11 @@ class DamageDetector:
             else:
                 references = usable & (scenes == scenes[slot])
                 references[slot] = False
-                damage = self._detect(gather(_with_references(clip, references), slot), memory)
+                damage = self._detect(gather(_with_references(clip, references), slot))
                 usable[slot] = bool(doubtful[slot]) and not _is_damaged(damage)
                 yield nothing_damaged(clip, damage.confidence) if usable[slot] else damage
 
-    def _detect(self, around: Surroundings, memory: OrderedDict[int, Memory] | None = None) -> PictureDamage:
-        """memory: what is known of a clip's pictures by display index, looked up and added to; None: of one picture alone."""
+    def _detect(self, around: Surroundings) -> PictureDamage:
         tensors = {
             "window": pictures_to_tensor(around.window),
             "fill": pictures_to_tensor(around.fill),
@@ -97,7 +99,7 @@ class DamageDetector:
         }
         batch = {name: tensor[None].to(self.device) for name, tensor in tensors.items()}
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            known = {} if memory is None else self._remembered(around, batch["window"], memory)
+            known = self._remembered(around, batch["window"])
             output = self.network(current=around.current, **batch, **known)
         macroblocks = self._macroblocks(output, batch)[0].float().cpu().numpy()
         height, width = around.decoded.shape[:2]
@@ -115,9 +117,7 @@ class DamageDetector:
         probability = wrong_probability(output.macroblock_logits, *slices, output.temperature * factor)
         return probability.masked_fill(batch["concealed"], 1.0)
 
-    def _remembered(
-        self, around: Surroundings, window: Tensor, memory: OrderedDict[int, Memory]
-    ) -> dict[str, Sequence[Memory]]:
+    def _remembered(self, around: Surroundings, window: Tensor) -> dict[str, Sequence[Memory]]:
         """Return the memories of the window's other pictures as the network takes them, each made once."""
         remember = getattr(self.network, "remember", None)
         count = getattr(self.network, "num_memories", 0)
@@ -125,13 +125,13 @@ class DamageDetector:
             return {}
         memories = []
         for position in nearest_first(len(around.window), around.current)[:count]:
-            slot = around.index + round(float(around.distance[position]))
-            if slot not in memory:
-                memory[slot] = remember(window[:, position])
-            memory.move_to_end(slot)
-            memories.append(memory[slot])
-        while len(memory) > max(REMEMBERED, count):
-            memory.popitem(last=False)
+            shown = hashlib.sha256(around.window[position].tobytes()).digest()
+            if shown not in self._memories:
+                self._memories[shown] = remember(window[:, position])
+            self._memories.move_to_end(shown)
+            memories.append(self._memories[shown])
+        while len(self._memories) > max(REMEMBERED, count):
+            self._memories.popitem(last=False)
         return {"memories": memories} if memories else {}
 
 

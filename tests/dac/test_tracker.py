@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from b2scvr.config import load_config
 from b2scvr.dac.detector import DetectorOutput
 from b2scvr.dac.tracker import DamageDetector
 from b2scvr.ops.batch import mask_at_pixels
 from b2scvr.ops.evidence import CHANNELS
+from b2scvr.registry import MODELS
 from b2scvr.types import CANDIDATES, Surroundings
 
 
@@ -65,3 +69,25 @@ def test_the_mask_is_cropped_and_not_stretched():
     full = mask_at_pixels(logits, (30, 45))
     assert full.shape == (1, 1, 30, 45)
     assert full[0, 0, 0, 23] < 0.5 < full[0, 0, 0, 24]
+
+
+def test_pictures_with_the_same_references_encode_them_once_and_the_answer_stays(surroundings, request):
+    """References are told by what they show; beside one call on all pictures of the window, only rounding differs."""
+    torch.manual_seed(0)
+    network = MODELS.build(load_config(request.config.rootpath / "configs" / "dac" / "ablation" / "all.py").dac).eval()
+    window = np.random.default_rng(0).integers(0, 256, (5, 30, 45, 3), np.uint8)
+    first = dataclasses.replace(surroundings, window=window[[0, 1, 2, 3]])
+    second = dataclasses.replace(surroundings, index=9, window=window[[0, 1, 4, 3]])
+    encoded = []
+    handle = network.sam.image_encoder.register_forward_hook(lambda _, given, __: encoded.append(len(given[0])))
+    detector = DamageDetector(network)
+    found = [detector.detect(one) for one in (first, second)]
+    assert encoded == [1] * (network.num_memories + 2)
+    detector._remembered = lambda *_: {}
+    for one, kept in zip((first, second), found, strict=True):
+        again = detector.detect(one)
+        assert np.allclose(kept.mask, again.mask, atol=1e-5)
+        assert np.allclose(kept.macroblocks, again.macroblocks, atol=1e-5)
+        assert abs(kept.confidence - again.confidence) < 1e-5
+    handle.remove()
+    assert encoded[-2:] == [1 + network.num_memories] * 2, "one call on the picture and its references"
