@@ -104,7 +104,7 @@ def _spread(frames: np.ndarray, received: list[int], order: list[int]) -> np.nda
 def _name_sources(clip: ParsedClip, missing_modes: int) -> None:
     """Say where each field was read, and what is missing."""
     h264 = clip.codec == "h264"
-    vectors = bool(clip.mv_past_valid.any() or clip.mv_future_valid.any())
+    vectors = _tells_vectors(clip)
     derived = "derived from the vectors"
     told = "libavcodec's debug=mb_type"
     if not vectors and missing_modes == len(clip):
@@ -128,6 +128,13 @@ def _name_sources(clip: ParsedClip, missing_modes: int) -> None:
         clip.notes += tuple(missing_evidence(clip))
     elif not vectors:
         clip.notes += ("no motion vectors: an intra-only stream",)
+
+
+def _tells_vectors(clip: ParsedClip) -> bool:
+    """Whether any vector was sent: those of concealed macroblocks are the decoder's guesses."""
+    rows, columns = clip.mv_past_valid.shape[1:]
+    sent = ~clip.concealed.repeat(MB_SIZE // MV_BLOCK, 1).repeat(MB_SIZE // MV_BLOCK, 2)[:, :rows, :columns]
+    return bool((sent & (clip.mv_past_valid | clip.mv_future_valid)).any())
 
 
 def blank_clip(frames: np.ndarray, fps: float, codec: str, digest: str) -> ParsedClip:

@@ -17,7 +17,7 @@ from b2scvr.bitstream.logs import printing_at
 from b2scvr.bitstream.probe import probe
 from b2scvr.bitstream.reference_lists import slice_references
 from b2scvr.bitstream.references import add_references
-from b2scvr.types import MISSING_REFERENCE, InputError, ParsedClip
+from b2scvr.types import MISSING_REFERENCE, AccessUnitStatus, InputError, ParsedClip
 
 
 def read(path: str | Path) -> ParsedClip:
@@ -108,5 +108,7 @@ def _parse(
     if references:
         add_references(clip, references, answers)
     damage_trace.trace_damage(clip)
+    if not (clip.status == AccessUnitStatus.INTACT).any():
+        clip.notes += ("no picture is intact: there is nothing to compare the damage with or to restore it from",)
     clip.validate()
     return CodedClip(clip, units, coded.suffix, bool(coded.mended), is_timed=codec_format is None)

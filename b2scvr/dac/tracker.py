@@ -16,6 +16,7 @@ from b2scvr.dac.detector import DetectorOutput, nearest_first
 from b2scvr.fill.surroundings import surroundings as gather
 from b2scvr.ops.batch import mask_at_pixels, pictures_to_tensor
 from b2scvr.ops.change_point import wrong_probability
+from b2scvr.ops.masks import at_pixels
 from b2scvr.ops.scenes import scene_numbers
 from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip, PictureDamage, Surroundings
 
@@ -64,7 +65,8 @@ class DamageDetector:
         """Yield the damage of every picture of `clip`, in display order.
 
         Pictures that nothing touched are not looked at, but for `every_picture`. References are the nearest pictures, before and
-        after, of the same scene that are not damaged. What is held does not grow with the clip.
+        after, of the same scene that are not damaged. What is held does not grow with the clip. All of a lost picture is
+        damaged: nothing of it arrived.
 
         first_mask: (display index, mask uint8 [H, W]) of the first damaged picture, as the published protocol gives it:
         nothing before it is damaged, and in it what the mask says.
@@ -85,6 +87,8 @@ class DamageDetector:
                 references = usable & (scenes == scenes[slot])
                 references[slot] = False
                 damage = self._detect(gather(_with_references(clip, references), slot))
+                if clip.lost[slot]:
+                    damage.mask[:] = 1
                 usable[slot] = bool(doubtful[slot]) and not _is_damaged(damage)
                 yield nothing_damaged(clip, damage.confidence) if usable[slot] else damage
 
@@ -103,10 +107,10 @@ class DamageDetector:
             output = self.network(current=around.current, **batch, **known)
         macroblocks = self._macroblocks(output, batch)[0].float().cpu().numpy()
         height, width = around.decoded.shape[:2]
-        mask = self.calibration.mask(mask_at_pixels(output.mask_logits.float(), (height, width)))[0, 0]
-        return PictureDamage(
-            macroblocks, mask.cpu().numpy(), self.calibration.confidence(float(output.iou_prediction[0]))
-        )
+        mask = self.calibration.mask(mask_at_pixels(output.mask_logits.float(), (height, width)))[0, 0].cpu().numpy()
+        if not around.distance.any():  # no other picture to compare with: what is visible is not known
+            mask = np.maximum(mask, at_pixels(macroblocks, height, width))
+        return PictureDamage(macroblocks, mask, self.calibration.confidence(float(output.iou_prediction[0])))
 
     def _macroblocks(self, output: DetectorOutput, batch: dict[str, Tensor]) -> Tensor:
         """Return the probability that a macroblock is wrong, [1, h, w], with the calibrated change point."""

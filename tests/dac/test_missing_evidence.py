@@ -63,7 +63,18 @@ def test_one_picture_and_no_evidence_at_all(detector, make_clip, status):
 def test_all_pictures_lost(detector, make_clip):
     clip = make_clip([AccessUnitStatus.LOST] * 5)
     clip.lost[:], clip.concealed[:] = True, True
-    assert all((found.macroblocks == 1).all() for found in judged(detector, clip))
+    assert all((found.macroblocks == 1).all() and (found.mask == 1).all() for found in judged(detector, clip))
+
+
+def test_of_a_lost_picture_all_is_damaged_even_beside_others(detector, make_clip):
+    clip = make_clip([AccessUnitStatus.INTACT, AccessUnitStatus.LOST, AccessUnitStatus.INTACT])
+    clip.lost[1], clip.concealed[1] = True, True
+    assert [found.mask.min() for found in judged(detector, clip)] == [0, 1, 0]
+
+
+def test_what_was_concealed_is_damaged_where_no_picture_shows_how_it_looked(detector, make_clip):
+    (found,) = judged(detector, make_clip([AccessUnitStatus.BROKEN]))
+    assert (found.mask[16:] == 1).all() and not (found.mask[:16] == 1).any()
 
 
 def hevc(frames):

@@ -198,6 +198,46 @@ def test_weights_of_another_network_are_wrong_use(streams, command, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1 and not (streams / "out").exists()
 
 
+def without_slice_data(stream):
+    """The stream with 12 bytes of each slice: headers arrive, pictures don't."""
+    ends = [(unit, unit.payload + 12 if unit.is_slice else unit.end) for unit in scan(stream)]
+    return b"".join(stream[unit.start : min(end, unit.end)] for unit, end in ends)
+
+
+def poor_input(name, pictures):
+    """A damaged input of which little is known."""
+    if name == "other.h265":
+        clean = make(ALL["hevc"], pictures[:8])
+        return clean[: len(clean) // 2] + bytes(60) + clean[len(clean) // 2 + 60 :]
+    if name == "lost.h264":
+        return without_slice_data(encode_h264(pictures[:6], gop=6))
+    length = 1 if name == "one.h264" else 6
+    stream = encode_h264(pictures[:length], gop=1)
+    return damage(stream, CutModel(gop=length, position=0.3, length=300, seed=3))[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "missing", "damaged"),
+    [
+        ("intra.h264", "--mode=auto", "no motion vectors", None),
+        ("other.h265", "--stage=detect", "no motion vectors", None),
+        ("one.h264", "--mode=auto", "no picture is intact", 1),
+        ("lost.h264", "--stage=detect", "no picture is intact", 6),
+        ("lost.h264", "--mode=frames", "no picture is intact", None),
+    ],
+)
+def test_networks_work_where_evidence_is_missing_which_is_named(
+    tmp_path, command, pictures, name, option, missing, damaged
+):
+    (tmp_path / name).write_bytes(poor_input(name, pictures))
+    assert command([str(tmp_path / name), "--output", str(tmp_path / "out"), option]) == 0
+    folder = tmp_path / "out" / Path(name).stem
+    found = metrics_of(folder)
+    assert any(missing in note for note in found["notes"]), found["notes"]
+    assert missing in (folder / "report.html").read_text()
+    assert damaged in (None, found["damaged_frames_detected"])
+
+
 def test_stage_parse_and_detect_stop_there(streams, command):
     source, out = str(streams / "damaged.h264"), streams / "out"
     assert command([source, "--stage", "parse", "--output", str(out)]) == 0
