@@ -6,6 +6,7 @@ are written once and mapped, not copied, by the parent, and nothing is left behi
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import pickle
@@ -13,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,6 +33,46 @@ _WAY_OUT = "decode a shorter part of it, or convert it first"
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
+class _Child:
+    """A process that imports a module and waits for the function to call and its source.
+
+    The function must be found in the module by name; what it returns goes into `result`.
+    """
+
+    def __init__(self, module: str, search_path: str) -> None:
+        self.place, self.owner = (module, search_path), os.getpid()
+        self.result = _memory_file()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "b2scvr.bitstream.guard", module, str(self.result.fileno())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": search_path},
+            pass_fds=(self.result.fileno(),),
+        )
+        weakref.finalize(self, _dismiss, self.process, self.result)
+
+    def is_ready(self) -> bool:
+        """Whether it can still be used here: it lives, and no fork stands between."""
+        return self.owner == os.getpid() and self.process.poll() is None
+
+    def run(self, function: str, given: str, data: bytes, seconds: float) -> str:
+        """Hand over the work, wait for its end and return what was said on stderr.
+
+        Raises subprocess.TimeoutExpired, the process killed, when it takes longer.
+        """
+        head = json.dumps((function, given, int(seconds) + 1, len(data))) + "\n"  # a file's name may hold line ends
+        try:
+            _, said = self.process.communicate(head.encode() + data, timeout=seconds)
+        except BaseException:
+            self.process.kill()
+            raise
+        return said.decode(errors="replace")
+
+
+_spares: dict[tuple[str, str], _Child] = {}
+
+
 def run_guarded(
     function: Callable[[Any], Any], source: Path | bytes, name: str, time_limit_s: float | None = None
 ) -> Any:
@@ -39,48 +81,58 @@ def run_guarded(
     source: a file, or a stream in memory. name: what messages call it. time_limit_s: None allows a second for each 1,000
     bytes of the source, at least a minute and at most half an hour. Arrays in the result are private to the caller and
     writable. Raises InputError with the child's own message, or saying that it crashed or ran out of time or memory.
+
+    The process of the next call is started while this one's works (`prepare`).
     """
     if time_limit_s is None:
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         time_limit_s = min(MOST_SECONDS, LEAST_SECONDS + size / BYTES_PER_SECOND)
-    with _memory_file() as result:
-        given = STDIN if isinstance(source, bytes) else str(source.resolve())
-        target = f"{function.__module__}:{function.__qualname__}"
-        command = [
-            sys.executable,
-            "-m",
-            "b2scvr.bitstream.guard",
-            target,
-            given,
-            str(result.fileno()),
-            str(int(time_limit_s) + 1),
-        ]
+    given, data = (STDIN, source) if isinstance(source, bytes) else (str(source.resolve()), b"")
+    child = _take(function.__module__)
+    prepare(function)
+    with child.result:
         try:
-            child = subprocess.run(
-                command,
-                input=source if isinstance(source, bytes) else b"",
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                timeout=time_limit_s,
-                check=False,
-                env=os.environ | {"PYTHONPATH": _search_path()},
-                pass_fds=(result.fileno(),),
-            )
+            said = child.run(function.__qualname__, given, data, time_limit_s)
         except subprocess.TimeoutExpired as error:
             raise InputError(
                 f"{name}: decoding took longer than {time_limit_s:.0f} s and was stopped; {_WAY_OUT}"
             ) from error
-        if child.returncode == _REFUSED:
-            result.seek(0)
-            raise InputError(result.read().decode().replace(given, name))
-        if child.returncode == _OUT_OF_MEMORY:
+        status = child.process.returncode
+        if status == _REFUSED:
+            child.result.seek(0)
+            raise InputError(child.result.read().decode().replace(given, name))
+        if status == _OUT_OF_MEMORY:
             gibibytes = memory_limit() / (1 << 30)
             raise InputError(
                 f"{name}: decoding needs more than the {gibibytes:.1f} GiB of memory it may use; {_WAY_OUT}"
             )
-        if child.returncode:
-            raise InputError(f"{name}: the decoder crashed on this file ({_cause(child)}); {_WAY_OUT}")
-        return _load(result)
+        if status:
+            raise InputError(f"{name}: the decoder crashed on this file ({_cause(status, said)}); {_WAY_OUT}")
+        return _load(child.result)
+
+
+def prepare(function: Callable[[Any], Any]) -> None:
+    """Start the process that the next `run_guarded` of a function of the same module takes, so that it imports meanwhile.
+
+    Most of a short decode is the start of its process. It waits until it is taken or this process ends.
+    """
+    place = function.__module__, _search_path()
+    if not (place in _spares and _spares[place].is_ready()):
+        _spares[place] = _Child(*place)
+
+
+def _take(module: str) -> _Child:
+    place = module, _search_path()
+    spare = _spares.pop(place, None)
+    return spare if spare is not None and spare.is_ready() else _Child(*place)
+
+
+def _dismiss(process: subprocess.Popen[bytes], result: BinaryIO) -> None:
+    """Let a process that waits go: it ends with its input."""
+    for file in (process.stdin, process.stderr, result):
+        if file is not None:
+            file.close()
+    process.wait()
 
 
 def memory_limit() -> int:
@@ -104,11 +156,11 @@ def _search_path() -> str:
     return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
 
 
-def _cause(child: subprocess.CompletedProcess[bytes]) -> str:
-    if child.returncode < 0:
-        return signal.Signals(-child.returncode).name
-    said = child.stderr.decode(errors="replace").strip().splitlines()
-    return said[-1] if said else f"exit status {child.returncode}"
+def _cause(status: int, said: str) -> str:
+    if status < 0:
+        return signal.Signals(-status).name
+    lines = said.strip().splitlines()
+    return lines[-1] if lines else f"exit status {status}"
 
 
 def _save(file: BinaryIO, value: Any) -> None:
@@ -136,22 +188,28 @@ def _load(file: BinaryIO) -> Any:
     return pickle.loads(parts[0], buffers=parts[1:])
 
 
-def _child(target: str, given: str, result: str, seconds: str) -> int:
-    """Run `target` (module:function) on the file `given`, or on what comes from stdin; write its result or its refusal."""
+def _child(module: str, result: str) -> int:
+    """Import `module`, wait for one of its functions and its source, write the function's result or its refusal.
+
+    stdin: one line of JSON, [the function's name, the file (STDIN: what follows), seconds of processor time, the number of
+    bytes that follow], then the bytes. Ends at once when there is nothing.
+    """
     import importlib
     import resource
 
+    functions = importlib.import_module(module)
+    head = sys.stdin.buffer.readline()
+    if not head:
+        return 0
+    name, given, seconds, size = json.loads(head)
     resource.setrlimit(resource.RLIMIT_AS, (memory_limit(), memory_limit()))
-    alone = int(seconds) + _GRACE_S  # should the parent be gone; while it is there, it is to be the first
+    alone = seconds + _GRACE_S  # should the parent be gone; while it is there, it is to be the first
     resource.setrlimit(resource.RLIMIT_CPU, (alone, alone))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    module, _, function = target.partition(":")
     with os.fdopen(int(result), "w+b") as file:
         try:
-            value = getattr(importlib.import_module(module), function)(
-                sys.stdin.buffer.read() if given == STDIN else Path(given)
-            )
-            _save(file, value)
+            data = sys.stdin.buffer.read(size)
+            _save(file, getattr(functions, name)(data if given == STDIN else Path(given)))
         except InputError as error:
             file.seek(0)
             file.write(str(error).encode())

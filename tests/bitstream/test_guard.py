@@ -128,6 +128,50 @@ def test_whatever_the_child_does_is_an_error_of_its_file(clip, jobs, nothing_lef
     assert str(told.value).startswith("clip.h264: ") and "\n" not in str(told.value)
 
 
+@pytest.fixture
+def started(monkeypatch):
+    """Which processes the guard starts."""
+    found, popen = [], subprocess.Popen
+    monkeypatch.setattr(guard.subprocess, "Popen", lambda *a, **k: found.append(popen(*a, **k)) or found[-1])
+    monkeypatch.setattr(guard, "_spares", {})
+    return found
+
+
+def test_a_prepared_process_is_the_one_that_works(clip, jobs, started):
+    guard.prepare(jobs.size_of)
+    guard.prepare(jobs.refuse)  # the same module: it is ready already
+    assert len(started) == 1
+    assert run_guarded(jobs.size_of, b"abc", "stream") == 3
+    assert len(started) == 2 and started[0].returncode == 0 and started[1].poll() is None  # the next one's
+    assert run_guarded(jobs.size_of, b"abcd", "stream") == 4 and started[1].returncode == 0
+
+
+def test_a_prepared_process_that_is_gone_or_another_ones_is_not_used(jobs, started):
+    guard.prepare(jobs.size_of)
+    started[0].kill()
+    started[0].wait()
+    assert run_guarded(jobs.size_of, b"abc", "stream") == 3 and len(started) == 3
+    next(iter(guard._spares.values())).owner += 1  # as after a fork
+    assert run_guarded(jobs.size_of, b"abc", "stream") == 3 and len(started) == 5
+
+
+def test_a_prepared_process_ends_with_the_one_that_prepared_it(tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom b2scvr.bitstream import guard, reader\n"
+        "guard.prepare(reader.decode); print(*[c.process.pid for c in guard._spares.values()], flush=True)"
+    )
+    ended = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, check=True)
+    assert "Warning" not in ended.stderr
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(ended.stdout), 0)
+
+
+def test_names_of_any_letters(tmp_path, jobs):
+    path = tmp_path / "two\nlines \udcff.h264"
+    path.write_bytes(bytes(10))
+    assert run_guarded(jobs.arrays, path, "clip")["name"] == str(path.resolve())
+
+
 def test_a_refusal_names_the_file_as_it_was_given(clip, jobs, monkeypatch):
     monkeypatch.chdir(clip.parent)
     with pytest.raises(InputError, match=r"^clip\.h264: is not liked$"):
@@ -152,7 +196,7 @@ def test_a_reader_that_is_killed_leaves_nothing(tmp_path):
 
 def test_limits_follow_the_file_and_the_machine(clip, jobs, monkeypatch):
     limits = []
-    monkeypatch.setattr(guard.subprocess, "run", lambda *_, timeout, **__: limits.append(timeout) or 1 / 0)
+    monkeypatch.setattr(guard._Child, "run", lambda *work: limits.append(work[-1]) or 1 / 0)
     for size in (0, 100_000, 10**8):
         with clip.open("wb") as file:
             file.truncate(size)
