@@ -14,11 +14,11 @@ from torch import Tensor
 from b2scvr.backbones.sam2_video import FrameMemory, forget
 from b2scvr.dac.official import PublishedDetector
 from b2scvr.dac.prompts import LETTERS
-from b2scvr.dac.tracker import VOUCHED_CODECS, nothing_damaged, trusted_macroblocks
+from b2scvr.dac.tracker import VOUCHED_CODECS, nothing_damaged
 from b2scvr.dac.vector_picture import vector_picture
 from b2scvr.ops.masks import at_pixels
 from b2scvr.ops.normalise import IMAGENET, normalise
-from b2scvr.ops.scenes import scene_numbers
+from b2scvr.ops.scenes import scene_numbers, trusted_macroblocks
 from b2scvr.types import MB_SIZE, AccessUnitStatus, InputError, ParsedClip, PictureDamage, SpliceError, Surroundings
 
 STARTS = 3  # given masks that are remembered, the latest ones
@@ -103,7 +103,8 @@ class _Pass:
             self.starts, self.scenes = [first_mask[0]], np.zeros(len(clip), np.int32)
         else:
             self.starts = automatic_starts(clip)
-            self.scenes = scene_numbers(clip.frames, clip.status == AccessUnitStatus.INTACT, trusted_macroblocks(clip))
+            intact = clip.status == AccessUnitStatus.INTACT
+            self.scenes = scene_numbers(clip.frames, intact, trusted_macroblocks(clip), clip.is_key)
         self.started: dict[int, FrameMemory] = {}  # of given masks, the latest STARTS
         self.recent: dict[int, FrameMemory] = {}
         self.ahead: dict[int, FrameMemory] = {}  # of the start that the backward direction came from

@@ -17,12 +17,11 @@ from b2scvr.fill.surroundings import surroundings as gather
 from b2scvr.ops.batch import mask_at_pixels, pictures_to_tensor
 from b2scvr.ops.change_point import wrong_probability
 from b2scvr.ops.masks import at_pixels
-from b2scvr.ops.scenes import scene_numbers
+from b2scvr.ops.scenes import scene_numbers, trusted_macroblocks
 from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip, PictureDamage, Surroundings
 
 WRONG = 0.5  # probability from which a pixel counts as wrong
 SMALLEST_DAMAGE = 0.02  # share of wrong pixels below which a picture that nobody reported counts as intact
-MARKED = 0.5  # damage trace from which a macroblock counts as damaged
 VOUCHED_CODECS = ("h264",)  # whose decoder tells every picture that lost bits
 REMEMBERED = 8  # reference pictures whose memories are kept
 
@@ -77,7 +76,7 @@ class DamageDetector:
         if first_mask is not None:
             start = first_mask[0]
             usable[:start], usable[start], doubtful[: start + 1] = True, False, False
-        scenes = scene_numbers(clip.frames, usable & ~doubtful, trusted_macroblocks(clip))
+        scenes = scene_numbers(clip.frames, usable & ~doubtful, trusted_macroblocks(clip), clip.is_key)
         for slot in range(len(clip)):
             if first_mask is not None and slot == start:
                 yield given_damage(first_mask[1], clip.mode.shape[1:])
@@ -153,11 +152,6 @@ def given_damage(mask: np.ndarray, grid: tuple[int, ...]) -> PictureDamage:
     padded = np.pad(mask > 0, ((0, grid[0] * MB_SIZE - height), (0, grid[1] * MB_SIZE - width)))
     blocks = padded.reshape(grid[0], MB_SIZE, grid[1], MB_SIZE).any(axis=(1, 3))
     return PictureDamage(np.asarray(blocks, np.float32), (mask > 0).astype(np.float32), 1.0)
-
-
-def trusted_macroblocks(clip: ParsedClip, slots: slice | int = slice(None)) -> np.ndarray:
-    """Return what the decoder neither concealed nor predicted from such: bool [T, h, w], of one picture [h, w]."""
-    return ~clip.concealed[slots] & (clip.damage_trace[slots] < MARKED)
 
 
 def _with_references(clip: ParsedClip, references: np.ndarray) -> ParsedClip:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from b2scvr.fill.flow import extrapolate, optical_flow, warp
 from b2scvr.fill.vectors import Hypothesis, fuse, motion_from_vectors
 from b2scvr.ops.evidence import picture_evidence
 from b2scvr.ops.masks import at_pixels
+from b2scvr.ops.scenes import scene_numbers, trusted_macroblocks
 from b2scvr.types import CANDIDATES, AccessUnitStatus, ParsedClip, Surroundings
 
 BEFORE, AFTER = 2, 1  # intact pictures on each side of the damaged one
@@ -25,8 +28,10 @@ def surroundings(clip: ParsedClip, index: int) -> Surroundings:
     The anchor is the nearest intact picture; the motion into it is fused from three hypotheses: constant velocity, the
     flow between the intact pictures on both sides, and the vectors of other pictures. The fill is the anchor moved along
     it. The window always has BEFORE + 1 + AFTER pictures, so that pictures can be batched: where a clip has no intact
-    picture on one side, one of the other side stands in, and the damaged picture itself where there is none.
+    picture on one side, one of the other side stands in, and the damaged picture itself where there is none. Pictures
+    beyond a scene cut count as not intact.
     """
+    clip = _of_one_scene(clip, index)
     slots = _window(clip, index)
     decoded = clip.frames[index]
     neighbours = [slot for slot in slots if slot != index]
@@ -52,6 +57,24 @@ def surroundings(clip: ParsedClip, index: int) -> Surroundings:
     )
     guesses["between"] = warp(clip.frames[anchor], between) if between is not None else guesses["steady"]
     return _pack(clip, index, slots, motion, guesses)
+
+
+def _of_one_scene(clip: ParsedClip, index: int) -> ParsedClip:
+    """Return `clip` in which the intact pictures beyond a cut near picture `index` count as damaged."""
+    intact = clip.status == AccessUnitStatus.INTACT
+    near = [
+        *np.flatnonzero(intact[:index])[-BEFORE:],
+        index,
+        *(index + 1 + np.flatnonzero(intact[index + 1 :])[:AFTER]),
+    ]
+    first, span = near[0], slice(near[0], near[-1] + 1)
+    scenes = scene_numbers(clip.frames[span], intact[span], trusted_macroblocks(clip, span), clip.is_key[span])
+    if not scenes.any():
+        return clip
+    others = np.pad(scenes, (first, len(clip) - 1 - near[-1]), "edge") != scenes[index - first]
+    return dataclasses.replace(
+        clip, status=np.where(others & intact, AccessUnitStatus.DEPENDENT, clip.status).astype(np.uint8)
+    )
 
 
 def _window(clip: ParsedClip, index: int) -> list[int]:

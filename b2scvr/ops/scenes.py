@@ -8,9 +8,12 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from b2scvr.types import ParsedClip
+
 THUMBNAIL = (32, 18)  # width, height
 CUT_LEVELS = 18.0  # of 255: median difference of two thumbnails beyond which they may be of two scenes
 SAME_SCENE = 0.6  # correlation of two thumbnails from which they show the same scene, whatever their brightness
+MARKED = 0.5  # damage trace from which a macroblock counts as damaged
 LEAST_TRUSTED = 0.1  # share of a thumbnail that must be trusted for it to tell anything
 
 Thumbnail = tuple[np.ndarray, np.ndarray]  # float32 [18, 32, 3], averages; bool [18, 32], trusted
@@ -37,17 +40,27 @@ def is_cut(before: Thumbnail, after: Thumbnail) -> bool:
     return bool((first * second).sum() < SAME_SCENE * max(scale, 1e-6))
 
 
+def trusted_macroblocks(clip: ParsedClip, slots: slice | int = slice(None)) -> np.ndarray:
+    """Return what the decoder neither concealed nor predicted from such: bool [T, h, w], of one picture [h, w]."""
+    return ~clip.concealed[slots] & (clip.damage_trace[slots] < MARKED)
+
+
 def scene_numbers(
-    pictures: Iterable[np.ndarray], reliable: np.ndarray, trusted: Sequence[np.ndarray] | np.ndarray | None = None
+    pictures: Iterable[np.ndarray],
+    reliable: np.ndarray,
+    trusted: Sequence[np.ndarray] | np.ndarray | None = None,
+    is_key: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the number of the scene of each picture, int32 [T], from 0 on.
 
     pictures: T of uint8 [H, W, 3], read once, in display order; reliable: bool [T], not damaged; trusted: bool [T, h, w],
-    what of the others may be believed. Between two reliable pictures of different scenes the cut lies where neighbours
-    differ most. Before the first one and behind the last a cut is told by what is trusted of the damaged pictures, all of
-    which must show another scene.
+    what of the others may be believed; is_key: bool [T], pictures that predict from none before. Between two reliable
+    pictures of different scenes the cut lies where neighbours differ most. Before the first one and behind the last a cut
+    is told by what is trusted of the damaged pictures, all of which must show another scene. Pictures of which too little
+    is trusted show nothing: a cut among them is where a key picture is, or there is none.
     """
     numbers = np.zeros(len(reliable), np.int32)
+    keys = np.zeros(len(reliable), bool) if is_key is None else is_key
     last: Thumbnail | None = None  # of the last reliable picture
     run: list[Thumbnail] = []  # and of the pictures after it
     for index, picture in enumerate(pictures):
@@ -56,29 +69,55 @@ def scene_numbers(
             continue
         first = index - len(run) + 1
         if last is None:
-            numbers[first + _others(run[::-1]) :] += _others(run[::-1]) > 0
-        elif is_cut(last, run[-1]) and any(is_cut(*pair) for pair in pairwise([last, *run])):
-            numbers[first + _largest_step([last, *run]) :] += 1
+            others = _others(run[::-1], keys[first : index + 1][::-1])
+            numbers[first + others :] += others > 0
+        elif is_cut(last, run[-1]) and (place := _cut([last, *run], keys[first : index + 1])) is not None:
+            numbers[first + place :] += 1
         last, run = run[-1], []
     if last is not None:
-        numbers[len(reliable) - _others([last, *run]) :] += 1
+        numbers[len(reliable) - _others([last, *run], keys[len(reliable) - len(run) :]) :] += 1
     return numbers
 
 
-def _largest_step(shown: Sequence[Thumbnail]) -> int:
-    """Return the position of the picture that differs most from the next."""
-    return int(np.argmax([_distance(before, after) for before, after in pairwise(shown)]))
+def _cut(shown: Sequence[Thumbnail], borders: Sequence[bool] | np.ndarray) -> int | None:
+    """Return the position of the last picture of the first scene, where neighbours differ most; None: nothing says.
+
+    borders: whether a scene may end at picture n and another begin with the next.
+    """
+    steps = []
+    for before, after in pairwise(_telling(shown)):
+        place = _border(borders, before, after)
+        if place is not None and is_cut(shown[before], shown[after]):
+            steps.append((_distance(shown[before], shown[after]), place))
+    return max(steps)[1] if steps else None
 
 
-def _others(shown: Sequence[Thumbnail]) -> int:
+def _others(shown: Sequence[Thumbnail], borders: Sequence[bool] | np.ndarray) -> int:
     """Return how many pictures at the end are of another scene than the first one; what only drifts apart is not."""
-    place = len(shown)
-    while place > 1 and is_cut(shown[0], shown[place - 1]):
+    telling = _telling(shown)
+    place = len(telling)
+    while place > 1 and is_cut(shown[0], shown[telling[place - 1]]):
         place -= 1
-    return len(shown) - place if place < len(shown) and is_cut(shown[place - 1], shown[place]) else 0
+    if place == len(telling):
+        return 0
+    before, after = telling[place - 1], telling[place]
+    border = _border(borders, before, after) if is_cut(shown[before], shown[after]) else None
+    return 0 if border is None else len(shown) - 1 - border
+
+
+def _telling(shown: Sequence[Thumbnail]) -> list[int]:
+    """Return the positions of the pictures of which enough is trusted; the first one is reliable."""
+    return [place for place, (_, trusted) in enumerate(shown) if trusted.mean() >= LEAST_TRUSTED]
+
+
+def _border(borders: Sequence[bool] | np.ndarray, before: int, after: int) -> int | None:
+    """Return after which picture a cut lies between two pictures; those between them show nothing. None: nothing says."""
+    if after == before + 1:
+        return before
+    return next((place for place in range(before, after) if borders[place]), None)
 
 
 def _distance(before: Thumbnail, after: Thumbnail) -> float:
-    """Median difference, levels, of what is trusted in both; of all where that is too little."""
+    """Median difference, levels, of what is trusted in both."""
     both = before[1] & after[1]
-    return float(np.median(np.abs(before[0] - after[0])[both if both.mean() >= LEAST_TRUSTED else ...]))
+    return float(np.median(np.abs(before[0] - after[0])[both]))

@@ -7,10 +7,12 @@ from torch import nn
 
 from b2scvr.bitstream.damage import CutModel, damage
 from b2scvr.bitstream.encode import encode_h264
+from b2scvr.bitstream.nal import scan
 from b2scvr.bitstream.reader import decode
 from b2scvr.config import load_config
 from b2scvr.dac import DamageDetector
 from b2scvr.dac.detector import DetectorOutput
+from b2scvr.fill import surroundings
 from b2scvr.registry import MODELS
 from b2scvr.types import AccessUnitStatus
 
@@ -105,3 +107,37 @@ def test_a_scene_that_begins_broken_takes_no_reference_from_the_one_before(more)
     list(DamageDetector(shown).track(clip))
     assert [slot for slot, _ in shown.beside] == list(range(GOP, 2 * GOP))
     assert all(min(beside, default=GOP) >= GOP for _, beside in shown.beside)
+
+
+def without_first_picture(stream):
+    """The stream in which 12 bytes of the IDR picture's slice arrived: all of it is concealed."""
+    idr = next(unit for unit in scan(stream) if unit.is_slice)
+    return stream[: idr.payload + 12] + stream[idr.end :]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_scene_of_whose_first_picture_nothing_arrived_begins_there(more):
+    """It shows nothing, nor does what predicts from it; that it is an IDR picture tells where the cut is."""
+    pictures = scene(1, 2 * GOP)
+    clip = decode(coded(scene(0)) + without_first_picture(coded(pictures[:GOP])) + coded(pictures[GOP:]) * more).clip
+    assert clip.is_key[GOP] and clip.concealed[GOP].all() and (clip.status[GOP : 2 * GOP] != OK).all()
+    shown = Shown(clip)
+    list(DamageDetector(shown).track(clip))
+    assert [slot for slot, _ in shown.beside] == list(range(GOP, 2 * GOP))
+    for slot, beside in shown.beside:
+        assert not more or min(beside) >= GOP, (slot, beside)
+    if more:
+        around = surroundings(clip, GOP)
+        assert (around.distance >= 0).all(), around.distance
+        assert (
+            np.abs(around.fill.astype(int) - pictures[0]).mean()
+            < np.abs(around.decoded.astype(int) - pictures[0]).mean()
+        )
+
+
+def test_what_surrounds_a_picture_is_of_its_scene():
+    """Of the two intact pictures before it, one is beyond a cut."""
+    clip = decode(coded(scene(0)) + coded(scene(1), REFERENCE)).clip
+    broken = int(np.flatnonzero(clip.status == B)[0])
+    assert np.flatnonzero(clip.status[:broken] == OK)[-2:].tolist() == [GOP - 1, GOP]
+    assert {broken + int(distance) for distance in surroundings(clip, broken).distance} == {GOP, broken, GOP + 4}
