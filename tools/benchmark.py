@@ -87,6 +87,7 @@ def _add_recover(it: argparse.ArgumentParser) -> None:
     it.add_argument("--size", default="432x240", metavar="WxH")
     it.add_argument("--damaged", nargs="+", type=float, metavar="SHARE", help="of the pictures, 0 to 1 (default 1)")
     it.add_argument("--branch", nargs="+", default=[], metavar="NAME", help="BSCV's: damage as it has on average")
+    it.add_argument("--once", action="store_true", help="run the first schedule with the first damage only")
     it.add_argument("--footage", type=Path, metavar="DIR", help="judge on these clips, at their own size, by PSNR")
     it.add_argument("--seed", type=int, default=0, metavar="N", help="of the damage of footage (default 0)")
     it.add_argument("--broken", type=int, default=1, metavar="N", help="pictures of 16 that lost bits (splice)")
@@ -156,7 +157,7 @@ def measure_detect(arguments: argparse.Namespace) -> int:
 
 def measure_recover(arguments: argparse.Namespace) -> int:
     """Measure the schedules at each share of damage and print; return the exit code."""
-    from b2scvr.engine.recover_benchmark import RecoverySetting, damage_of_branch, measure_schedules
+    from b2scvr.engine.recover_benchmark import Measured, RecoverySetting, damage_of_branch, measure_schedules
 
     if arguments.footage is not None:
         return judge_recover(arguments)
@@ -166,6 +167,7 @@ def measure_recover(arguments: argparse.Namespace) -> int:
         parser().error(f"--size must be WIDTHxHEIGHT, got {arguments.size!r}")
     shares = arguments.damaged or ([] if arguments.branch else [1.0])
     damage = {f"{share:.0%} damaged": {"damaged": share, "broken": arguments.broken} for share in shares}
+    first: Measured | None = None
     try:
         damage |= {name: damage_of_branch(name) for name in arguments.branch}
         for head, kind in damage.items():
@@ -179,7 +181,9 @@ def measure_recover(arguments: argparse.Namespace) -> int:
                 threads=arguments.threads,
                 **kind,
             )
-            found = measure_schedules(setting, arguments.schedule)
+            found = measure_schedules(setting, arguments.schedule, first)
+            if arguments.once:
+                first = Measured(**found["measured"][arguments.schedule[0]])
             print(json.dumps({**kind, **found}) if arguments.json else _schedules(head, found), flush=True)
     except (OSError, ValueError) as error:
         parser().error(str(error))

@@ -77,7 +77,8 @@ def kind_of(path: Path, names: list[str], wanted: str | None) -> str:
     found = recognise(names)
     if found == "bscvr-s":
         raise UnusableCheckpointError(
-            f"{path}: BSCVR-S, whose refinement module is not part of this package; BSCVR-P is (configs/cfc/bscvr_p.py)"
+            f"{path}: BSCVR-S, which cannot be built: of its refinement module (feat_refine_module) the names and shapes of "
+            "the weights are known, not what it computes; BSCVR-P can be converted (configs/cfc/bscvr_p.py)"
         )
     if found is None:
         first = ", ".join(sorted({name.partition(".")[0] for name in names})[:8])

@@ -107,9 +107,13 @@ def made_up_clip(setting: RecoverySetting) -> Iterator[tuple[np.ndarray, np.ndar
         yield (127.5 * (1 + waves)).astype(np.uint8), mask
 
 
-def measure_schedules(setting: RecoverySetting, schedules: Sequence[str]) -> dict[str, object]:
+def measure_schedules(
+    setting: RecoverySetting, schedules: Sequence[str], first: Measured | None = None
+) -> dict[str, Any]:
     """Return what each schedule took and how it stands to the first one, by name.
 
+    first: what the first schedule took with other damage, when it is not to run again; "published" computes the same
+    whatever is damaged. Nothing is compared then but cost.
     "ratios": the first schedule's seconds (CPU) through each other's, "memory": each other's peak beyond what was
     loaded through the first one's; "difference": largest difference of restored pictures from the first one's, in [0, 1],
     and "psnr" in dB; not for "splice", which leaves the dependent pictures to the decoder. Raises ValueError for an unknown
@@ -121,14 +125,16 @@ def measure_schedules(setting: RecoverySetting, schedules: Sequence[str]) -> dic
             f"at {setting.damaged:.0%} damage no picture of the first {setting.frames} is damaged, nothing to measure; damage "
             f"is at the end of every {GOP} pictures, so give at least {GOP} frames"
         )
+    leader = schedules[0]
+    found = {} if first is None else {leader: first}
+    missing = [name for name in schedules if name not in found]
     with tempfile.TemporaryDirectory(prefix="b2scvr-recover-") as folder:
-        first = schedules[0]
-        compared = [name for name in schedules if name != first and SPLICE not in (first, name)]
-        files = {name: Path(folder) / name for name in (first, *compared)} if compared else {}
-        found = {name: _in_own_process(setting, name, files.get(name)) for name in schedules}
-        agreement = {name: _agreement(setting, files[first], files[name]) for name in compared}
-    base = found[first]
-    others = {name: it for name, it in found.items() if name != first}
+        compared = [name for name in missing if first is None and name != leader and SPLICE not in (leader, name)]
+        files = {name: Path(folder) / name for name in (leader, *compared)} if compared else {}
+        found |= {name: _in_own_process(setting, name, files.get(name)) for name in missing}
+        agreement = {name: _agreement(setting, files[leader], files[name]) for name in compared}
+    base = found[leader]
+    others = {name: it for name, it in found.items() if name != leader}
     return {
         "measured": {name: vars(it) for name, it in found.items()},
         "ratios": {name: base.cpu_seconds / it.cpu_seconds for name, it in others.items()},

@@ -9,6 +9,7 @@ import pytest
 from b2scvr.engine import recover_benchmark
 from b2scvr.engine.recover_benchmark import (
     GOP,
+    Measured,
     RecoverySetting,
     broken_pictures,
     damage_of_branch,
@@ -82,6 +83,18 @@ def test_what_is_not_compared_is_not_written(setting, monkeypatch):
     )
     found = measure_schedules(setting(), ["exact", "splice"])
     assert given == [None, None] and found["difference"] == {} and found["ratios"].keys() == {"splice"}
+
+
+def test_the_first_schedule_need_not_run_again(setting, monkeypatch):
+    ran = []
+    monkeypatch.setattr(
+        recover_benchmark, "_in_own_process", lambda *args: ran.append(args[1]) or measure_schedule(*args)
+    )
+    first = Measured("published", 8.0, 4.0, 100, 1100, 5)
+    found = measure_schedules(setting(), ["published", "exact"], first)
+    assert ran == ["exact"] and found["difference"] == {}
+    assert found["ratios"]["exact"] == 4.0 / found["measured"]["exact"]["cpu_seconds"]
+    assert found["measured"]["published"] == vars(first)
 
 
 def test_a_clip_without_damage_is_not_measured(setting):

@@ -69,7 +69,7 @@ def test_what_does_not_fit_is_reported_and_not_written(tool, small, tmp_path, ca
     ("names", "arguments", "said"),
     [
         (["features.0.weight", "classifier.bias"], [], r"its weights (classifier, features) are of none of b2scvr,"),
-        (["feat_refine_module.input_proj.weight"], [], "BSCVR-S, whose refinement module is not part"),
+        (["feat_refine_module.input_proj.weight"], [], "BSCVR-S, which cannot be built: of its refinement module"),
         (["conv.0.weight_orig"], ["--kind", "detector"], "holds the weights of discriminator, not of detector"),
     ],
 )
