@@ -1,11 +1,12 @@
 """Losses of restoration: zero for a perfect picture, normalised by area, and where each term looks."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from b2scvr.losses.recovery import charbonnier, masked_mean, recovery_losses
+from b2scvr.losses.recovery import LEAST_ERROR, charbonnier, log_error, masked_mean, recovery_losses
 
 
 def output(restored, blend=None):
@@ -62,3 +63,22 @@ def test_an_empty_mask_gives_zero_and_finite_gradients():
 def test_bricks():
     assert charbonnier(torch.tensor(0.0)) == 0
     assert masked_mean(torch.ones(2, 3, 4, 4), torch.ones(2, 1, 4, 4)) == 1
+
+
+def test_the_logarithm_counts_decibels_inside_the_mask_of_each_picture():
+    target, mask = torch.zeros(2, 3, 8, 8), half_mask().expand(2, 1, 8, 8)
+    picture = torch.stack((target[0] + 0.1, target[1] + 0.01)) * mask + 0.9 * (1 - mask)  # 20 and 40 dB; outside 1 dB
+    torch.testing.assert_close(-10 * log_error(picture, target, mask), torch.tensor([20.0, 40.0]), atol=0.2, rtol=0)
+    terms = recovery_losses(output(picture), target, mask, psnr_weight=0.5)
+    assert terms["psnr"] == pytest.approx(-1.5, abs=0.01)
+    empty = log_error(picture, target, 0 * mask)
+    assert torch.isfinite(empty).all() and empty[0] == pytest.approx(math.log10(LEAST_ERROR))
+
+
+def test_between_two_truths_the_logarithm_wants_their_mean_the_distance_one_of_them():
+    truth, mask = torch.zeros(1, 3, 3, 4), torch.ones(1, 1, 3, 4)
+    truth[..., 0, :] = 1  # a third of the pixels
+    guesses = torch.linspace(0, 1, 101)
+    terms = [recovery_losses(output(torch.full_like(truth, float(g))), truth, mask, psnr_weight=1.0) for g in guesses]
+    best = {name: float(guesses[torch.stack([t[name] for t in terms]).argmin()]) for name in ("hole", "psnr")}
+    assert best == {"hole": 0.0, "psnr": pytest.approx(1 / 3, abs=0.01)}
