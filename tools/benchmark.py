@@ -91,6 +91,7 @@ def _add_recover(it: argparse.ArgumentParser) -> None:
     it.add_argument("--footage", type=Path, metavar="DIR", help="judge on these clips, at their own size, by PSNR")
     it.add_argument("--seed", type=int, default=0, metavar="N", help="of the damage of footage (default 0)")
     it.add_argument("--broken", type=int, default=1, metavar="N", help="pictures of 16 that lost bits (splice)")
+    it.add_argument("--every", type=int, default=1, metavar="N", help="damage in one GOP of N (default 1: in all)")
     it.add_argument("--device", default="cpu")
     it.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32")
     it.add_argument("--threads", type=int, metavar="N", help="CPU threads of torch (default: torch's choice)")
@@ -176,6 +177,7 @@ def measure_recover(arguments: argparse.Namespace) -> int:
                 arguments.checkpoint,
                 arguments.frames,
                 (width, height),
+                every=max(1, arguments.every),
                 device=arguments.device,
                 dtype=arguments.dtype,
                 threads=arguments.threads,

@@ -41,8 +41,8 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 @dataclass(frozen=True)
 class RecoverySetting:
     """What is measured. damaged: share of the pictures with a mask, at the end of each GOP; broken: pictures a GOP that
-    lost bits themselves, all that splice mode restores; right: share of the rows of a damaged picture, from the top,
-    that is right: damage is a suffix in raster order."""
+    lost bits themselves, all that splice mode restores; every: one GOP of so many is damaged; right: share of the rows
+    of a damaged picture, from the top, that is right: damage is a suffix in raster order."""
 
     config: Path
     checkpoint: Path | None  # None: random weights, which take as long
@@ -50,6 +50,7 @@ class RecoverySetting:
     size: tuple[int, int]  # width, height
     damaged: float
     broken: int = 1
+    every: int = 1
     right: float = 0.4
     device: str = "cpu"
     dtype: str = "fp32"
@@ -83,14 +84,14 @@ class Measured:
 def damaged_pictures(setting: RecoverySetting) -> list[int]:
     """Return the display indices of the pictures with a mask."""
     run = round(setting.damaged * GOP)
-    return [i for i in range(setting.frames) if i % GOP >= GOP - run]
+    return [i for i in range(setting.frames) if i % GOP >= GOP - run and i // GOP % setting.every == 0]
 
 
 def broken_pictures(setting: RecoverySetting) -> list[int]:
     """Return the display indices of the pictures that lost bits: the first damaged ones of each GOP."""
     run = min(round(setting.damaged * GOP), setting.broken)
     first = GOP - round(setting.damaged * GOP)
-    return [i for i in range(setting.frames) if first <= i % GOP < first + run]
+    return [i for i in damaged_pictures(setting) if i % GOP < first + run]
 
 
 def made_up_clip(setting: RecoverySetting) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -39,6 +39,8 @@ def test_damage_is_at_the_end_of_each_group_of_pictures(setting):
     assert broken_pictures(it) == [11, 12, 27, 28]
     masked = [index for index, (_, mask) in enumerate(made_up_clip(it)) if mask.any()]
     assert masked == damaged_pictures(it)
+    sparse = setting(frames=40, damaged=0.1, every=2)
+    assert damaged_pictures(sparse) == [14, 15] and broken_pictures(sparse) == [14]
     assert damaged_pictures(setting(damaged=0.0)) == broken_pictures(setting(damaged=0.0)) == []
 
 
