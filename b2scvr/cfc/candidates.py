@@ -6,8 +6,6 @@ of the half-resolution skip.
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +13,8 @@ from torch import Tensor, nn
 from b2scvr.cfc.motion import STRIDE
 from b2scvr.layers.frame_encoder import LEAK
 from b2scvr.types import MB_SIZE
+
+DECODED_SHARE = 0.05  # of the weight that the fill leaves; the mask is there because the decoder's picture is wrong
 
 
 class CandidateStem(nn.Module):
@@ -55,11 +55,13 @@ class BlendHead(nn.Module):
         feature -> conv to 2x2 sub-cells -> [. | skip] -> conv -> conv to 2x2 pixels -> K logits, 3 residual channels
         weights = softmax(logits),  residual = tanh(.)
 
-    Starts at the fill: its logit's bias gives it the weight `fill_weight`, and what the last layer adds is small.
+    Starts near the mean of the guesses, which errs less than the best of them: the biases of the logits give the fill the
+    weight `fill_weight`, the decoder's own picture DECODED_SHARE of what is left, the others the same each; what the last
+    layer adds is small.
     """
 
     def __init__(
-        self, num_candidates: int, channels: int, skip_channels: int, width: int, fill_weight: float = 0.95
+        self, num_candidates: int, channels: int, skip_channels: int, width: int, fill_weight: float = 0.3
     ) -> None:
         super().__init__()
         if not 0 < fill_weight < 1:
@@ -72,9 +74,10 @@ class BlendHead(nn.Module):
         bias = self.head.get_parameter("bias")
         nn.init.zeros_(bias)
         if num_candidates > 1:
-            last = slice(4 * (num_candidates - 1), 4 * num_candidates)  # the fill's logit in its four sub-pixels
-            odds = (num_candidates - 1) * fill_weight / (1 - fill_weight)
-            nn.init.constant_(bias[last], math.log(odds))
+            with torch.no_grad():
+                bias[: 4 * num_candidates] = (
+                    _start(num_candidates, fill_weight).log().repeat_interleave(4)
+                )  # sub-pixels
 
     def forward(self, feature: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
         """feature: [B, C, h, w]; skip: [B, S, 2h, 2w]. Returns weights [B, K, 4h, 4w] and residual [B, 3, 4h, 4w]."""
@@ -83,3 +86,10 @@ class BlendHead(nn.Module):
         out = F.pixel_shuffle(self.head(x), 2)
         logits, residual = out.split((self.num_candidates, 3), 1)
         return logits.softmax(1), torch.tanh(residual)
+
+
+def _start(num_candidates: int, fill_weight: float) -> Tensor:
+    """Return the weights of the candidates [K] before anything is learned; they sum to one."""
+    others = max(1, num_candidates - 2)
+    decoded = (1 - fill_weight) * (DECODED_SHARE if num_candidates > 2 else 1)
+    return torch.tensor([decoded, *[(1 - fill_weight - decoded) / others] * (num_candidates - 2), fill_weight])

@@ -52,7 +52,7 @@ class RecoveryOutput:
 
 @MODELS.register_module()
 class RecoveryNetwork(nn.Module):
-    """Codec-feature completion (CFC) of one picture, after B2SCVR, started at the best classical fill.
+    """Codec-feature completion (CFC) of one picture, after B2SCVR, started near the mean of classical guesses.
 
         window ----------------------> encode ---------------------------------.
         decoded inside the mask -----> encode -> augment (HA, image trunk) --. |
@@ -82,7 +82,7 @@ class RecoveryNetwork(nn.Module):
         propagation: dict | None = None,
         transformer: dict | None = None,
         skip_channels: int = 24,
-        fill_weight: float = 0.95,
+        fill_weight: float = 0.3,
     ) -> None:
         super().__init__()
         if num_candidates < 2:

@@ -108,12 +108,19 @@ def test_stem_has_both_resolutions():
     assert feature.shape == (2, 6, 5, 6)
 
 
-def test_head_starts_at_the_weight_of_the_fill():
+def test_head_starts_at_the_weights_that_it_says():
     head = BlendHead(4, 8, 4, 6, fill_weight=0.9)
     torch.nn.init.zeros_(head.head.weight)
     weights, residual = head(torch.randn(1, 8, 3, 5), torch.randn(1, 4, 6, 10))
     assert weights.shape == (1, 4, 12, 20)
     torch.testing.assert_close(weights[:, -1], torch.full((1, 12, 20), 0.9))
+    torch.testing.assert_close(weights[:, 1], weights[:, 2])
+    assert weights[:, 0].max() < 0.01 < weights[:, 1].min()  # the decoder's own picture is the one that is wrong
+    head = BlendHead(2, 8, 4, 6, fill_weight=0.9)
+    torch.nn.init.zeros_(head.head.weight)
+    torch.testing.assert_close(
+        head(torch.randn(1, 8, 3, 5), torch.randn(1, 4, 6, 10))[0][:, 0, 0, 0], torch.tensor([0.1])
+    )
     assert residual.abs().max() == 0
 
 
