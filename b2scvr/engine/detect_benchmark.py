@@ -4,7 +4,8 @@ The published schedule (B2SCVR, section 3.2, as it was released) looks at every 
 encoded, DINOv2 sees a picture of the vectors as large as SAM's (1036 x 1036 at full size) on every decoder call, and each
 picture is remembered and attends to seven memories. Ours looks at the pictures that the decoder reports, DINOv2 sees one
 patch a macroblock, references are remembered once and three are attended to; where the stream is spliced, the broken ones
-are all that it looks at. All pictures of the published schedule cost the same, so few are enough to time it.
+are all that it looks at. All pictures of the published schedule cost the same, so few are enough to time it. The schedules
+take turns, picture by picture: a machine that is slower for a while is so for all of them.
 """
 
 from __future__ import annotations
@@ -98,43 +99,41 @@ def measure_detection(
     def detector() -> DamageDetector:  # a new one each time: it remembers what it saw
         return DamageDetector(network, device, DTYPES[dtype])
 
-    schedules: dict[str, Callable[[ParsedClip], int]] = {
-        PUBLISHED: lambda clip: published_schedule(network, clip),
-        OURS: lambda clip: our_schedule(detector(), clip),
-        SPLICE: lambda clip: splice_schedule(detector(), clip),
-    }
     published = lengths[0] if published is None else published
-    work = [(PUBLISHED, "fp32", published)] * (published > 0)
-    work += [(schedule, dtype, length) for schedule in (OURS, SPLICE) for length in lengths]
     with torch.inference_mode():  # what only the first call costs is paid before
         network.remember(torch.zeros(1, 3, size[1], size[0], device=device))
-    if device.type == "cuda" or min(lengths) >= 2 * GOP:
-        for schedule in {schedule for schedule, _, _ in work} - {SPLICE}:
-            schedules[schedule](made_up_clip(GOP, size, damaged))
-    return [
-        _measure(schedule, number_type, made_up_clip(frames, size, damaged), schedules[schedule], device)
-        for schedule, number_type, frames in work
-    ]
+    if device.type == "cuda":
+        clip = made_up_clip(GOP, size, damaged)
+        for steps in (our_schedule(detector(), clip), published_schedule(network, clip)):
+            list(steps)
+    runs = []
+    if published:
+        clip = made_up_clip(published, size, damaged)
+        runs.append(_Run(PUBLISHED, "fp32", clip, published_schedule(network, clip)))
+    for clip in [made_up_clip(length, size, damaged) for length in lengths]:
+        runs.append(_Run(OURS, dtype, clip, our_schedule(detector(), clip)))
+        runs.append(_Run(SPLICE, dtype, clip, splice_schedule(detector(), clip)))
+    _take_turns(runs, device)
+    return [run.timing() for run in runs]
 
 
-def our_schedule(detector: DamageDetector, clip: ParsedClip) -> int:
-    """Track the clip; return how many pictures the network looked at."""
-    for _ in detector.track(clip):
-        pass
-    return int((clip.status != AccessUnitStatus.INTACT).sum())
+def our_schedule(detector: DamageDetector, clip: ParsedClip) -> Iterator[bool]:
+    """Track the clip; yield for each picture whether the network looked at it."""
+    for slot, _ in enumerate(detector.track(clip)):
+        yield bool(clip.status[slot] != AccessUnitStatus.INTACT)
 
 
-def splice_schedule(detector: DamageDetector, clip: ParsedClip) -> int:
-    """Judge the broken pictures of the clip; return how many they are."""
-    broken = np.flatnonzero(clip.status == AccessUnitStatus.BROKEN)
-    for slot in broken:
-        detector.detect(surroundings(clip, int(slot)))
-    return len(broken)
+def splice_schedule(detector: DamageDetector, clip: ParsedClip) -> Iterator[bool]:
+    """Judge the broken pictures of the clip; yield for each picture whether it is one."""
+    for slot, status in enumerate(clip.status):
+        if status == AccessUnitStatus.BROKEN:
+            detector.detect(surroundings(clip, slot))
+        yield bool(status == AccessUnitStatus.BROKEN)
 
 
 @torch.inference_mode()
-def published_schedule(network: Detector, clip: ParsedClip) -> int:
-    """Segment every picture from the memory of those before it; return how many they are.
+def published_schedule(network: Detector, clip: ParsedClip) -> Iterator[bool]:
+    """Segment every picture from the memory of those before it; yield True for each.
 
     Only the parts that both detectors have are run: SAM's, DINOv2, the tokens and the neck. The memory is full from the
     first picture on, as in the midst of a clip.
@@ -155,7 +154,7 @@ def published_schedule(network: Detector, clip: ParsedClip) -> int:
         mask, *_ = network.sam.decode(image, features, None, None)
         mask.cpu()
         memories = [memory, *memories]
-    return len(clip)
+        yield True
 
 
 def made_up_clip(frames: int, size: tuple[int, int], damaged: int = DAMAGED) -> ParsedClip:
@@ -179,45 +178,81 @@ def made_up_clip(frames: int, size: tuple[int, int], damaged: int = DAMAGED) -> 
     return clip
 
 
-def _measure(
-    schedule: str, dtype: str, clip: ParsedClip, run: Callable[[ParsedClip], int], device: torch.device
-) -> DetectionTiming:
-    with _peak_memory(device) as peak:
-        start, cpu = time.perf_counter(), time.process_time()
-        looked_at = run(clip)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
-    return DetectionTiming(schedule, dtype, len(clip), looked_at, seconds, cpu_seconds, peak())
+@dataclass
+class _Run:
+    """A schedule on its way through a clip, and what it took so far."""
+
+    schedule: str
+    dtype: str
+    clip: ParsedClip
+    steps: Iterator[bool]
+    done: int = 0
+    looked_at: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+    def step(self, device: torch.device, before: int) -> None:
+        """Go one picture on. before: bytes that were in use before all runs."""
+        with _peak_memory(device) as peak:
+            start, cpu = time.perf_counter(), time.process_time()
+            self.looked_at += next(self.steps)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            self.seconds += time.perf_counter() - start
+            self.cpu_seconds += time.process_time() - cpu
+        self.done += 1
+        self.peak_bytes = max(self.peak_bytes, peak() - before)
+
+    def share(self) -> float:
+        """How much of its damaged pictures is done, 0 to 1."""
+        kinds = {OURS: self.clip.status != AccessUnitStatus.INTACT, SPLICE: self.clip.status == AccessUnitStatus.BROKEN}
+        return (
+            self.looked_at / int(kinds[self.schedule].sum()) if self.schedule in kinds else self.done / len(self.clip)
+        )
+
+    def timing(self) -> DetectionTiming:
+        """Return what it took."""
+        return DetectionTiming(
+            self.schedule, self.dtype, self.done, self.looked_at, self.seconds, self.cpu_seconds, self.peak_bytes
+        )
+
+
+def _take_turns(runs: list[_Run], device: torch.device) -> None:
+    """Run all to their ends, the one that is farthest from its own next."""
+    before = _bytes_in_use(device)
+    while live := [run for run in runs if run.done < len(run.clip)]:
+        min(live, key=_Run.share).step(device, before)
 
 
 @contextmanager
 def _peak_memory(device: torch.device) -> Iterator[Callable[[], int]]:
-    """Watch the memory; what is yielded returns by how many bytes it grew at most, once the block is left."""
+    """Watch the memory; what is yielded returns the most bytes in use, once the block is left."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        yield lambda: torch.cuda.max_memory_allocated(device) - before
+        yield lambda: torch.cuda.max_memory_allocated(device)
         return
-    most = before = _resident_bytes()
+    most = _bytes_in_use(device)
     left = threading.Event()
 
     def watch() -> None:
         nonlocal most
         while not left.wait(SAMPLE_SECONDS):
-            most = max(most, _resident_bytes())
+            most = max(most, _bytes_in_use(device))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        yield lambda: most - before
+        yield lambda: most
     finally:
         left.set()
         watcher.join()
 
 
-def _resident_bytes() -> int:
-    """Resident memory of this process (proc(5): /proc/self/statm); 0 where the system does not tell."""
+def _bytes_in_use(device: torch.device) -> int:
+    """Memory of the device, or resident memory of this process (proc(5): /proc/self/statm); 0 where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
     statm = Path("/proc/self/statm")
     if not statm.exists():
         return 0

@@ -43,7 +43,7 @@ def test_the_published_schedule_shows_dinov2_a_picture_as_large_as_sam_s(network
     shapes = []
     handle = network.tokens.embedder.register_forward_hook(lambda _, given, __: shapes.append(given[0].shape[-2:]))
     try:
-        benchmark.published_schedule(network, benchmark.made_up_clip(2, (64, 48)))
+        assert list(benchmark.published_schedule(network, benchmark.made_up_clip(2, (64, 48)))) == [True, True]
     finally:
         handle.remove()
     assert network.sam.image_size == 128 and shapes == [torch.Size((10, 10))] * 2
@@ -55,7 +55,7 @@ def test_the_published_schedule_attends_to_seven_memories(network):
         lambda _, __, given: places.append((len(given["curr"]), len(given["memory"]))), with_kwargs=True
     )
     try:
-        benchmark.published_schedule(network, benchmark.made_up_clip(2, (64, 48)))
+        assert list(benchmark.published_schedule(network, benchmark.made_up_clip(2, (64, 48)))) == [True, True]
     finally:
         handle.remove()
     assert places == [(64, 7 * 64)] * 2
