@@ -46,11 +46,15 @@ def rebuild_lost(coded: CodedClip, decode: Callable[[bytes], CodedClip]) -> tupl
     if coded.clip.codec != "h264":
         return coded, Rebuilt()
     units, absent = (coded.access_units, []) if coded.is_timed else with_absent(coded.access_units)
-    if absent:
-        whole, rebuilt = _rebuild(coded, units, absent, decode)
-        if rebuilt.added:
-            return whole, rebuilt
-    return _rebuild(coded, coded.access_units, [], decode)
+    if not absent:
+        return _rebuild(coded, coded.access_units, [], decode)
+    whole, rebuilt = _rebuild(coded, units, absent, decode)
+    if rebuilt.added:
+        return whole, rebuilt
+    reasons = "; ".join(whole.clip.notes[len(coded.clip.notes) :])
+    whole, rebuilt = _rebuild(coded, coded.access_units, [], decode)
+    note = f"nothing arrived of {len(absent)} reference pictures, which are not put in: {reasons}"
+    return _with_notes(whole, [note]), rebuilt
 
 
 def _rebuild(

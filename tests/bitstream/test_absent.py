@@ -86,3 +86,11 @@ def test_none_is_put_in_where_access_units_have_times_of_their_own(moving):
     coded = decode(b"".join(_without_slices(units, 4)))
     whole, rebuilt = rebuild_lost(dataclasses.replace(coded, is_timed=True), decode)
     assert not rebuilt.added and whole.access_units == coded.access_units
+
+
+def test_the_reason_why_one_is_not_put_in_is_told(moving):
+    coded = decode(b"".join(_without_slices(_units(moving, {"bf": "0"}), 5)))
+    kept, rebuilt = rebuild_lost(coded, lambda _: coded)  # as if the decoder showed no more pictures than before
+    assert not rebuilt.added and kept.access_units == coded.access_units
+    (told,) = (note for note in kept.clip.notes if note.startswith("nothing arrived of 1 reference pictures"))
+    assert "the stream has 29 pictures, not 30" in told
