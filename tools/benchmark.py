@@ -88,6 +88,9 @@ def _add_recover(it: argparse.ArgumentParser) -> None:
     it.add_argument("--damaged", nargs="+", type=float, metavar="SHARE", help="of the pictures, 0 to 1 (default 1)")
     it.add_argument("--branch", nargs="+", default=[], metavar="NAME", help="BSCV's: damage as it has on average")
     it.add_argument("--once", action="store_true", help="run the first schedule with the first damage only")
+    it.add_argument(
+        "--parts", action="store_true", help="time each part of the network in one published window instead"
+    )
     it.add_argument("--footage", type=Path, metavar="DIR", help="judge on these clips, at their own size, by PSNR")
     it.add_argument("--seed", type=int, default=0, metavar="N", help="of the damage of footage (default 0)")
     it.add_argument("--broken", type=int, default=1, metavar="N", help="pictures of 16 that lost bits (splice)")
@@ -166,6 +169,8 @@ def measure_recover(arguments: argparse.Namespace) -> int:
         width, height = (int(side) for side in arguments.size.split("x"))
     except ValueError:
         parser().error(f"--size must be WIDTHxHEIGHT, got {arguments.size!r}")
+    if arguments.parts:
+        return measure_window(arguments, (width, height))
     shares = arguments.damaged or ([] if arguments.branch else [1.0])
     damage = {f"{share:.0%} damaged": {"damaged": share, "broken": arguments.broken} for share in shares}
     first: Measured | None = None
@@ -189,6 +194,24 @@ def measure_recover(arguments: argparse.Namespace) -> int:
             print(json.dumps({**kind, **found}) if arguments.json else _schedules(head, found), flush=True)
     except (OSError, ValueError) as error:
         parser().error(str(error))
+    return 0
+
+
+def measure_window(arguments: argparse.Namespace, size: tuple[int, int]) -> int:
+    """Time the parts of the network in one published window and print; return the exit code."""
+    from b2scvr.engine.recover_benchmark import RecoverySetting, measure_parts
+
+    setting = RecoverySetting(
+        arguments.config, arguments.checkpoint, arguments.frames, size, damaged=1.0, threads=arguments.threads
+    )
+    try:
+        spent = measure_parts(setting)
+    except (OSError, ValueError) as error:
+        parser().error(str(error))
+    if arguments.json:
+        print(json.dumps(spent))
+    else:
+        print("\n".join(f"{name:<14}{cpu:>9.2f} s{cpu / spent['all']:>7.0%}" for name, cpu in spent.items()))
     return 0
 
 

@@ -21,12 +21,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from b2scvr.bitstream.damage.cut import branch
 from b2scvr.cfc.clip_restorer import SCHEDULES as OF_CLIPS
 from b2scvr.cfc.clip_restorer import ClipRestorer
-from b2scvr.cfc.generator import RecoveryGenerator
+from b2scvr.cfc.generator import PARTS, RecoveryGenerator
 from b2scvr.cfc.splice_windows import SpliceRestorer
+from b2scvr.cfc.windows import REACH
 from b2scvr.checkpoints.load import load_weights
 from b2scvr.config import load_config
 from b2scvr.fill.surroundings import BEFORE
@@ -35,6 +37,7 @@ from b2scvr.registry import MODELS
 SPLICE = "splice"
 SCHEDULES = (*OF_CLIPS, SPLICE)
 GOP = 16  # pictures; BSCV's
+WINDOW_REFERENCES = 2  # pictures; what a window of the release has at most, besides its local ones
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -173,6 +176,40 @@ def measure_schedule(setting: RecoverySetting, schedule: str, file: Path | None 
         torch.cuda.synchronize()
     spent = time.perf_counter() - start, time.process_time() - cpu
     return Measured(schedule, *spent, loaded, _peak(device), restored)
+
+
+def measure_parts(setting: RecoverySetting) -> dict[str, float]:
+    """Return the CPU seconds of each part of the network in one whole published window, "all" of it included.
+
+    The window has 2 * REACH + 1 local pictures, all damaged, and WINDOW_REFERENCES others.
+    """
+    if setting.threads:
+        torch.set_num_threads(setting.threads)
+    network = _network(setting).eval()
+    spent: dict[str, float] = {}
+    for name in PARTS:
+        if getattr(network, name) is not None:
+            _time(getattr(network, name), name, spent)
+    width, height = setting.size
+    local = 2 * REACH + 1
+    pictures = torch.rand(1, local + WINDOW_REFERENCES, 3, height, width)
+    masks = torch.zeros_like(pictures[:, :, :1])
+    masks[:, :local, :, round(setting.right * height) :] = 1
+    start = time.process_time()
+    with torch.inference_mode():
+        network(pictures, masks, local)
+    return {**spent, "all": time.process_time() - start}
+
+
+def _time(module: nn.Module, name: str, spent: dict[str, float]) -> None:
+    """Add the CPU seconds of each call of `module` to spent[name]."""
+    started: list[float] = []
+    module.register_forward_pre_hook(lambda *_: started.append(time.process_time()))
+
+    def finish(*_: object) -> None:
+        spent[name] = spent.get(name, 0.0) + time.process_time() - started.pop()
+
+    module.register_forward_hook(finish)
 
 
 def _network(setting: RecoverySetting) -> RecoveryGenerator:

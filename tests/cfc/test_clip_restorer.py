@@ -62,6 +62,16 @@ def test_exact_is_published_and_computes_every_picture_once(generator, clip, pre
     assert restorer.computed["flows"] == 29 + 3  # none between pictures 29 and 30: another chunk
 
 
+def test_exact_leaves_out_windows_without_damage(generator, clip):
+    network = generator("official")
+    pictures, masks = clip(20, (17, 18, 19))
+    restorer = ClipRestorer(network, "exact", truncate=False)
+    exact = np.stack([picture.astype(np.float32) for picture in restorer.restore_levels(pictures, masks)])
+    assert np.abs(levels(network, "published", pictures, masks) - exact).max() < CLOSE
+    # Of the windows at 0, 5, 10 and 15 the last alone has damage: pictures 10 to 19, and picture 0 to look at.
+    assert restorer.computed == {"known": 11, "local": 10, "flows": 9}
+
+
 def steady_vectors(size=SIZE, step=(3.0, -1.0)):
     """Make vectors of a clip that moves by a step that grows, unknown in one cell in three."""
 

@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 
+from b2scvr.cfc.generator import PARTS
 from b2scvr.engine import recover_benchmark
 from b2scvr.engine.recover_benchmark import (
     GOP,
@@ -15,6 +16,7 @@ from b2scvr.engine.recover_benchmark import (
     damage_of_branch,
     damaged_pictures,
     made_up_clip,
+    measure_parts,
     measure_schedule,
     measure_schedules,
 )
@@ -76,6 +78,13 @@ def test_schedules_side_by_side(setting, monkeypatch):
     assert set(found["ratios"]) == set(found["memory"]) == {"exact", "splice"}
     assert found["difference"].keys() == {"exact"} and found["difference"]["exact"] < 1e-3
     assert found["psnr"]["exact"] > 80
+
+
+def test_the_parts_of_a_window(setting):
+    found = measure_parts(setting(threads=1))
+    parts = set(PARTS) - {"trunk", "embedder", "augmentation", "completion", "experts"}  # which this network has not
+    assert set(found) == {*parts, "all"} and min(found.values()) > 0
+    assert sum(found[name] for name in parts) <= found["all"]
 
 
 def test_what_is_not_compared_is_not_written(setting, monkeypatch):
