@@ -55,13 +55,12 @@ class BlendHead(nn.Module):
         feature -> conv to 2x2 sub-cells -> [. | skip] -> conv -> conv to 2x2 pixels -> K logits, 3 residual channels
         weights = softmax(logits),  residual = tanh(.)
 
-    Starts near the mean of the guesses, which errs less than the best of them: the biases of the logits give the fill the
-    weight `fill_weight`, the decoder's own picture DECODED_SHARE of what is left, the others the same each; what the last
-    layer adds is small.
+    Starts at the fill: the biases of the logits give it the weight `fill_weight`, the decoder's own picture DECODED_SHARE of
+    what is left, the others the same each; what the last layer adds is small.
     """
 
     def __init__(
-        self, num_candidates: int, channels: int, skip_channels: int, width: int, fill_weight: float = 0.3
+        self, num_candidates: int, channels: int, skip_channels: int, width: int, fill_weight: float = 0.95
     ) -> None:
         super().__init__()
         if not 0 < fill_weight < 1:

@@ -26,6 +26,7 @@ from b2scvr.layers.frame_encoder import FrameEncoder
 from b2scvr.layers.propagation import BidirectionalPropagation
 from b2scvr.ops.evidence import CHANNELS
 from b2scvr.ops.padding import pad_to_multiple
+from b2scvr.ops.stacking import stack_guesses
 from b2scvr.ops.warp import AnchoredMotion, downscale_flow
 from b2scvr.registry import MODELS
 from b2scvr.types import CANDIDATES, MB_SIZE
@@ -45,14 +46,14 @@ class RecoveryOutput:
 
     restored: Tensor  # [B, 3, H, W]: decoded * (1 - mask) + blend * mask
     blend: Tensor  # [B, 3, H, W]: the network's picture, everywhere
-    weights: Tensor  # [B, K, H, W], how much of each candidate, sum to one
+    weights: Tensor  # [B, K, H, W], how much of each candidate, the last one the stack, sum to one
     residual: Tensor  # [B, 3, H, W] in (-1, 1), added to the weighted candidates
     gate_weights: Tensor  # [B, experts], sum to one
 
 
 @MODELS.register_module()
 class RecoveryNetwork(nn.Module):
-    """Codec-feature completion (CFC) of one picture, after B2SCVR, started near the mean of classical guesses.
+    """Codec-feature completion (CFC) of one picture, after B2SCVR, started at the best classical fill.
 
         window ----------------------> encode ---------------------------------.
         decoded inside the mask -----> encode -> augment (HA, image trunk) --. |
@@ -64,7 +65,8 @@ class RecoveryNetwork(nn.Module):
     published network too; what is left out is small. encoder, augmentation, completion, experts, propagation, transformer:
     arguments of FrameEncoder, HierarchicalAugmentation, FeatureCompletion, MixtureOfResidualExperts,
     BidirectionalPropagation, TemporalFocalTransformer, without their channels. trunk: a module that gives maps of
-    `trunk_channels`, finest first, in place of the small ConvTrunk (Hiera in the published network).
+    `trunk_channels`, finest first, in place of the small ConvTrunk (Hiera in the published network). stack: the fill gives
+    way to all guesses combined as the right part of the picture tells (ops.stacking).
     """
 
     def __init__(
@@ -82,14 +84,15 @@ class RecoveryNetwork(nn.Module):
         propagation: dict | None = None,
         transformer: dict | None = None,
         skip_channels: int = 24,
-        fill_weight: float = 0.3,
+        fill_weight: float = 0.95,
+        stack: bool = True,
     ) -> None:
         super().__init__()
         if num_candidates < 2:
             raise ValueError(
                 f"at least 2 candidates are needed, the decoder's picture and a fill, got {num_candidates}"
             )
-        self.num_candidates = num_candidates
+        self.num_candidates, self.stack = num_candidates, stack
         self.embedding_size = embedding_size
         self.encoder = FrameEncoder(**{**TINY_ENCODER, **(encoder or {})})
         channels = self.encoder.out_channels
@@ -129,6 +132,8 @@ class RecoveryNetwork(nn.Module):
         """
         self._check(window, current, candidates, candidate_valid, mask, motion, evidence)
         height, width = window.shape[-2:]
+        if self.stack:
+            candidates = _stacked(candidates, candidate_valid, mask)
         pictures, guesses, valid, soft_mask, flow = (
             pad_to_multiple(x, STRIDE) for x in (window * 2 - 1, candidates * 2 - 1, candidate_valid, mask, motion)
         )
@@ -203,6 +208,14 @@ class RecoveryNetwork(nn.Module):
                 raise ValueError(
                     f"{name} is {list(tensor.shape)}, the window {list(window.shape)} asks for {list(shape)}"
                 )
+
+
+@torch.no_grad()
+def _stacked(candidates: Tensor, valid: Tensor, mask: Tensor) -> Tensor:
+    """Return the candidates with the fill replaced by all guesses stacked, as the right part of the decoded picture tells."""
+    known = (1 - mask) * valid[:, :1]
+    fill = stack_guesses(candidates[:, 1:].float(), candidates[:, 0].float(), known.float())
+    return torch.cat((candidates[:, :-1], fill[:, None].to(candidates.dtype)), 1)
 
 
 def _others(x: Tensor, current: int) -> Tensor:

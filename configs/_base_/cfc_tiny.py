@@ -22,5 +22,5 @@ cfc = dict(
         time_embedding=True,
     ),
     skip_channels=24,
-    fill_weight=0.3,
+    fill_weight=0.95,
 )

@@ -16,10 +16,23 @@ TINY = Path(__file__).parents[2] / "configs" / "_base_" / "cfc_tiny.py"
 
 def test_starts_at_the_fill(build, inputs):
     values = inputs()
-    out = build(fill_weight=0.999)(**values)
+    out = build(fill_weight=0.999, stack=False)(**values)
     fill, mask = values["candidates"][:, -1], values["mask"]
     assert ((out.restored - fill) * mask).abs().max() < 0.02
     assert out.weights[:, -1].min() > 0.99
+
+
+def test_the_right_part_of_the_picture_tells_which_guess_to_start_at(build, inputs):
+    values = inputs()
+    values["candidate_valid"][:, 0] = 1
+    values["mask"] = torch.zeros_like(values["mask"])
+    values["mask"][..., 24:, :] = 1
+    values["candidates"][:, 0, :, :24] = values["candidates"][:, 1, :, :24]  # what arrived looks like the first guess
+    guess, fill = values["candidates"][:, 1, :, 24:], values["candidates"][:, -1, :, 24:]
+    out = build(fill_weight=0.999)(**values).restored[..., 24:, :]
+    assert (out - guess).abs().mean() < 0.15 * (fill - guess).abs().mean()
+    without = build(fill_weight=0.999, stack=False)(**values).restored[..., 24:, :]
+    assert (without - fill).abs().max() < 0.02
 
 
 def test_outside_the_mask_it_is_the_decoders_picture(build, inputs):
@@ -32,7 +45,7 @@ def test_outside_the_mask_it_is_the_decoders_picture(build, inputs):
 
 def test_output_is_what_it_says(build, inputs):
     values = inputs(batch=2)
-    out = build()(**values)
+    out = build(stack=False)(**values)
     torch.testing.assert_close(out.weights.sum(1), torch.ones(2, 36, 50))
     torch.testing.assert_close(out.gate_weights.sum(1), torch.ones(2))
     blend = (out.weights[:, :, None] * values["candidates"]).sum(1) + out.residual

@@ -1,0 +1,73 @@
+"""Guesses combined as what is known tells: known weights come back, nothing known gives the prior, errors cancel out."""
+
+import pytest
+import torch
+
+from b2scvr.ops.stacking import BLUR_SHARES, least_squares_weights, stack_guesses
+
+
+@pytest.fixture
+def pictures():
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(2, 4, 3, 64, 80, generator=generator)
+
+
+@pytest.fixture
+def upper_half():
+    known = torch.zeros(2, 1, 64, 80)
+    known[..., :32, :] = 1
+    return known
+
+
+def test_the_weights_that_made_the_picture_come_back(pictures, upper_half):
+    true = torch.tensor([[0.5, 0.3, 0.2, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    picture = torch.einsum("bk,bkchw->bchw", true, pictures)
+    picture[..., 32:, :] = 0.9  # what is not known does not count
+    found = least_squares_weights(pictures, picture, upper_half, torch.full((4,), 0.25))
+    torch.testing.assert_close(found, true, atol=0.02, rtol=0)
+
+
+def test_where_nothing_is_known_the_prior_holds(pictures):
+    prior = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    found = least_squares_weights(pictures, pictures[:, 0], torch.zeros(2, 1, 64, 80), prior)
+    torch.testing.assert_close(found, prior.expand(2, 4))
+    few = torch.zeros(2, 1, 64, 80)
+    few[..., :2, :2] = 1
+    assert (least_squares_weights(pictures, pictures[:, 0], few, prior)[:, 0] < 0.9).all()
+
+
+def test_weights_are_shares_whatever_the_picture(pictures, upper_half):
+    for picture in (torch.zeros(2, 3, 64, 80), 2 * pictures[:, 0] - pictures[:, 1]):
+        found = least_squares_weights(pictures, picture, upper_half, torch.full((4,), 0.25))
+        assert found.min() >= 0
+        torch.testing.assert_close(found.sum(1), torch.ones(2))
+
+
+def test_errors_that_have_nothing_in_common_cancel_out(upper_half):
+    generator = torch.Generator().manual_seed(1)
+    truth = torch.rand(2, 3, 64, 80, generator=generator)
+    guesses = truth[:, None] + 0.1 * torch.randn(2, 4, 3, 64, 80, generator=generator)
+    guesses[:, 3] = torch.rand(2, 3, 64, 80, generator=generator)  # one that knows nothing
+    hole = 1 - upper_half
+    picture = truth * upper_half
+
+    def error(guess: torch.Tensor) -> float:
+        return float(((guess - truth).square() * hole).sum() / hole.sum() / 3)
+
+    best = min(error(guesses[:, k]) for k in range(4))
+    assert error(stack_guesses(guesses, picture, upper_half)) < 0.5 * best  # a third at the best
+
+
+def test_one_guess_is_what_comes_back_and_blurred_where_nothing_speaks_for_it(pictures, upper_half):
+    one = pictures[:, :1]
+    torch.testing.assert_close(stack_guesses(one, one[:, 0], upper_half), one[:, 0], atol=0.02, rtol=0)
+    flat = torch.full_like(one, 0.3)
+    torch.testing.assert_close(stack_guesses(flat, 0 * flat[:, 0], 0 * upper_half), flat[:, 0])
+    assert sum(BLUR_SHARES) < 1
+
+
+def test_pictures_of_a_batch_do_not_mix(pictures, upper_half):
+    picture = torch.rand(2, 3, 64, 80)
+    both = stack_guesses(pictures, picture, upper_half)
+    alone = stack_guesses(pictures[1:], picture[1:], upper_half[1:])
+    torch.testing.assert_close(both[1:], alone)
