@@ -26,7 +26,7 @@ from b2scvr.layers.frame_encoder import FrameEncoder
 from b2scvr.layers.propagation import BidirectionalPropagation
 from b2scvr.ops.evidence import CHANNELS
 from b2scvr.ops.padding import pad_to_multiple
-from b2scvr.ops.stacking import stack_guesses
+from b2scvr.ops.stacking import stack_candidates
 from b2scvr.ops.warp import AnchoredMotion, downscale_flow
 from b2scvr.registry import MODELS
 from b2scvr.types import CANDIDATES, MB_SIZE
@@ -121,6 +121,7 @@ class RecoveryNetwork(nn.Module):
         motion: Tensor,
         distance: Tensor,
         evidence: Tensor,
+        stacked: Tensor | None = None,
     ) -> RecoveryOutput:
         """Restore picture `current` of the window.
 
@@ -128,12 +129,14 @@ class RecoveryNetwork(nn.Module):
         candidates: [B, K, 3, H, W] in [0, 1], the decoder's own picture first, the best fill last;
         candidate_valid: [B, K, H, W] in [0, 1]; mask: [B, 1, H, W] in [0, 1], 1 = wrong;
         motion: [B, N, 2, H, W] (x, y) pixels, damaged picture -> window picture; distance: [B, N] pictures;
-        evidence: [B, E, h, w]. Raises ValueError when they do not belong together.
+        evidence: [B, E, h, w]; stacked: [B, 3, H, W], the candidates stacked where more of the picture is known than is given
+        here. Raises ValueError when they do not belong together.
         """
         self._check(window, current, candidates, candidate_valid, mask, motion, evidence)
         height, width = window.shape[-2:]
         if self.stack:
-            candidates = _stacked(candidates, candidate_valid, mask)
+            fill = stack_candidates(candidates, candidate_valid, mask) if stacked is None else stacked
+            candidates = torch.cat((candidates[:, :-1], fill[:, None]), 1)
         pictures, guesses, valid, soft_mask, flow = (
             pad_to_multiple(x, STRIDE) for x in (window * 2 - 1, candidates * 2 - 1, candidate_valid, mask, motion)
         )
@@ -208,14 +211,6 @@ class RecoveryNetwork(nn.Module):
                 raise ValueError(
                     f"{name} is {list(tensor.shape)}, the window {list(window.shape)} asks for {list(shape)}"
                 )
-
-
-@torch.no_grad()
-def _stacked(candidates: Tensor, valid: Tensor, mask: Tensor) -> Tensor:
-    """Return the candidates with the fill replaced by all guesses stacked, as the right part of the decoded picture tells."""
-    known = (1 - mask) * valid[:, :1]
-    fill = stack_guesses(candidates[:, 1:].float(), candidates[:, 0].float(), known.float())
-    return torch.cat((candidates[:, :-1], fill[:, None].to(candidates.dtype)), 1)
 
 
 def _others(x: Tensor, current: int) -> Tensor:

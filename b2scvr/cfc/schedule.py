@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from b2scvr.ops.batch import macroblocks_to_pixels, tensor_to_picture, to_tensors
+from b2scvr.ops.stacking import stack_candidates
 from b2scvr.types import MB_SIZE, PictureDamage, Surroundings
 
 
@@ -51,6 +52,9 @@ class PictureRestorer:
             return restored
         rows, columns = bounding_box(mask, self.margin)
         inputs = {"mask": mask[None], **to_tensors(surroundings)}
+        if getattr(self.network, "stack", False):  # all that is right of the picture is to judge the guesses
+            given = (inputs[name][None] for name in ("candidates", "candidate_valid", "mask"))
+            inputs["stacked"] = stack_candidates(*given)[0]
         inputs = {name: _crop(name, x, rows, columns) for name, x in inputs.items()}
         batch = {name: x[None].to(self.device) for name, x in inputs.items()}
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):

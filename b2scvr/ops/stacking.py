@@ -35,6 +35,17 @@ def stack_guesses(guesses: Tensor, picture: Tensor, known: Tensor) -> Tensor:
     return torch.einsum("bk,bkchw->bchw", weights, terms)
 
 
+@torch.no_grad()
+def stack_candidates(candidates: Tensor, candidate_valid: Tensor, mask: Tensor) -> Tensor:
+    """Return the classical candidates stacked, [B, 3, H, W], judged where the decoder's own picture is right.
+
+    candidates: [B, K, 3, H, W] in [0, 1], K >= 2, the decoder's own picture first; candidate_valid: [B, K, H, W];
+    mask: [B, 1, H, W] in [0, 1], 1 = wrong.
+    """
+    known = (1 - mask) * candidate_valid[:, :1]
+    return stack_guesses(candidates[:, 1:].float(), candidates[:, 0].float(), known.float()).to(candidates.dtype)
+
+
 def least_squares_weights(terms: Tensor, picture: Tensor, known: Tensor, prior: Tensor) -> Tensor:
     """Return weights [B, K] >= 0 that sum to one: with them `terms` [B, K, 3, H, W] miss `picture` least where it is known.
 

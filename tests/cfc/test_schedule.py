@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from b2scvr.cfc.schedule import PictureRestorer, bounding_box
+from b2scvr.ops.batch import to_tensors
 from b2scvr.ops.evidence import CHANNELS
+from b2scvr.ops.stacking import stack_candidates
 from b2scvr.types import PictureDamage, Surroundings
 
 
@@ -13,7 +15,7 @@ class Recorder(torch.nn.Module):
     """Answers with white and remembers the shapes that it saw."""
 
     def restore_picture(self, current, mask, window, **inputs):
-        self.mask = mask
+        self.mask, self.given = mask, inputs
         self.shapes = {name: tuple(x.shape) for name, x in {"window": window, **inputs}.items()}
         return torch.ones_like(window[:, current])
 
@@ -86,6 +88,24 @@ def test_only_the_damaged_part_is_computed():
     assert recorder.shapes["distance"] == (1, 4)
 
 
+def test_guesses_are_judged_by_all_that_is_right_of_the_picture():
+    given = around()
+    given.candidates[1, :16] = given.candidates[0, :16]  # far from the damage this guess is right, and only this one
+    wrong = damage(macroblocks=[(4, column, 1.0) for column in range(6)])
+    recorder = Recorder()
+    PictureRestorer(recorder, margin=1).restore(given, wrong)
+    assert "stacked" not in recorder.shapes
+    recorder.stack = True
+    PictureRestorer(recorder, margin=1).restore(given, wrong)
+    rows = slice(48, 70)
+    assert recorder.shapes["stacked"] == (1, 3, 22, 90)
+    mask = torch.zeros(1, 1, 70, 90)
+    mask[..., 64:, :] = 1
+    inputs = to_tensors(given)
+    whole = stack_candidates(inputs["candidates"][None], inputs["candidate_valid"][None], mask)
+    torch.testing.assert_close(recorder.given["stacked"], whole[..., rows, :])
+
+
 def test_bounding_box_ends_at_the_picture():
     mask = torch.zeros(70, 90)
     mask[69, 17] = 1
@@ -95,7 +115,7 @@ def test_bounding_box_ends_at_the_picture():
 
 def test_with_the_network(build):
     given = around()
-    restorer = PictureRestorer(build())
+    restorer = PictureRestorer(build(stack=False))
     out = restorer.restore(given, damage(macroblocks=[(r, c, 1.0) for r in range(2, 5) for c in range(6)]))
     assert out.shape == (70, 90, 3)
     assert out.dtype == np.uint8
