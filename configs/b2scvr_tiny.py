@@ -5,4 +5,4 @@ _base_ = ["_base_/dac_tiny.py", "_base_/cfc_tiny.py", "_base_/schedule.py"]
 checkpoint = "checkpoints/b2scvr_tiny.safetensors"
 
 # What is restored is smoother than what was lost, so it differs less from the damage than the truth (15 levels) does.
-difference_levels = 12
+difference_levels = 14

@@ -66,7 +66,8 @@ class RecoveryNetwork(nn.Module):
     arguments of FrameEncoder, HierarchicalAugmentation, FeatureCompletion, MixtureOfResidualExperts,
     BidirectionalPropagation, TemporalFocalTransformer, without their channels. trunk: a module that gives maps of
     `trunk_channels`, finest first, in place of the small ConvTrunk (Hiera in the published network). stack: the fill gives
-    way to all guesses combined as the right part of the picture tells (ops.stacking).
+    way to all guesses combined as the right part of the picture tells (ops.stacking). trust: share of the network's own
+    picture in the answer, in [0, 1]; the rest is that of the stack.
     """
 
     def __init__(
@@ -86,13 +87,16 @@ class RecoveryNetwork(nn.Module):
         skip_channels: int = 24,
         fill_weight: float = 0.95,
         stack: bool = True,
+        trust: float = 1.0,
     ) -> None:
         super().__init__()
         if num_candidates < 2:
             raise ValueError(
                 f"at least 2 candidates are needed, the decoder's picture and a fill, got {num_candidates}"
             )
-        self.num_candidates, self.stack = num_candidates, stack
+        if not 0 <= trust <= 1 or (trust < 1 and not stack):
+            raise ValueError(f"trust must be in [0, 1], and 1 without a stack, got {trust}")
+        self.num_candidates, self.stack, self.trust = num_candidates, stack, trust
         self.embedding_size = embedding_size
         self.encoder = FrameEncoder(**{**TINY_ENCODER, **(encoder or {})})
         channels = self.encoder.out_channels
@@ -154,7 +158,7 @@ class RecoveryNetwork(nn.Module):
         feature = self.transformer(feature[:, None], others, away)[:, 0]
         weights, residual = (x[..., :height, :width] for x in self.head(feature, skip))
 
-        blend = (weights[:, :, None] * candidates).sum(1) + residual
+        blend = candidates[:, -1].lerp((weights[:, :, None] * candidates).sum(1) + residual, self.trust)
         restored = candidates[:, 0] * (1 - mask) + blend * mask
         return RecoveryOutput(restored, blend, weights, residual, gate_weights)
 

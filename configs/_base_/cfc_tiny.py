@@ -23,4 +23,6 @@ cfc = dict(
     ),
     skip_channels=24,
     fill_weight=0.95,
+    stack=True,
+    trust=0.5,  # errors of the stack and of the network differ: half of each is better than either
 )

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from b2scvr.cfc import RecoveryNetwork
 from b2scvr.config import load_config
 from b2scvr.losses.recovery import recovery_losses
+from b2scvr.ops.stacking import stack_candidates
 from b2scvr.registry import MODELS
 
 TINY = Path(__file__).parents[2] / "configs" / "_base_" / "cfc_tiny.py"
@@ -33,6 +34,21 @@ def test_the_right_part_of_the_picture_tells_which_guess_to_start_at(build, inpu
     assert (out - guess).abs().mean() < 0.15 * (fill - guess).abs().mean()
     without = build(fill_weight=0.999, stack=False)(**values).restored[..., 24:, :]
     assert (without - fill).abs().max() < 0.02
+
+
+def test_trust_is_the_share_of_the_network(build, inputs):
+    values = inputs()
+    network = build()
+    own = network(**values).blend
+    network.trust = 0.0
+    stacked = network(**values).blend
+    network.trust = 0.25
+    torch.testing.assert_close(network(**values).blend, 0.75 * stacked + 0.25 * own)
+    torch.testing.assert_close(
+        stacked, stack_candidates(values["candidates"], values["candidate_valid"], values["mask"])
+    )
+    with pytest.raises(ValueError, match="trust"):
+        build(trust=0.5, stack=False)
 
 
 def test_outside_the_mask_it_is_the_decoders_picture(build, inputs):
