@@ -12,7 +12,8 @@ from torch import Tensor
 
 RIDGE = 1e-4  # pull towards the weights that hold without evidence, in squared levels of 1, a pixel
 LEAST_PIXELS = 2000.0  # that many known pixels count for as much as that pull does without any
-STEPS = 300  # of projected gradient descent: a few guesses, no more than one small matrix
+STEPS = 300  # of projected gradient descent at most: a few guesses, no more than one small matrix
+SETTLED = 1e-5  # change of a weight by which a step counts as the last one
 BLURS = (
     5,
     13,
@@ -27,7 +28,7 @@ def stack_guesses(guesses: Tensor, picture: Tensor, known: Tensor) -> Tensor:
     is negative, they sum to one. Blurred means of the guesses are combined with them.
     """
     mean = guesses.mean(1)
-    blurred = [F.avg_pool2d(mean, side, 1, side // 2, count_include_pad=False) for side in BLURS]
+    blurred = [_blurred(mean, side) for side in BLURS]
     terms = torch.stack([*guesses.unbind(1), *blurred], 1)
     share = (1 - sum(BLUR_SHARES)) / guesses.shape[1]
     prior = terms.new_tensor([share] * guesses.shape[1] + list(BLUR_SHARES))
@@ -61,8 +62,21 @@ def least_squares_weights(terms: Tensor, picture: Tensor, known: Tensor, prior: 
     step = 1 / torch.linalg.matrix_norm(system, 2)[:, None]
     weights = prior.double().expand(len(terms), -1)
     for _ in range(STEPS):
+        last = weights
         weights = _onto_simplex(weights - step * ((system @ weights[..., None])[..., 0] - target))
+        if (weights - last).abs().max() < SETTLED:
+            break
     return weights.to(terms.dtype)
+
+
+def _blurred(picture: Tensor, side: int) -> Tensor:
+    """Return the means over squares of `side` pixels, [B, 3, H, W], of what lies inside the picture; rows, then columns."""
+    planes = picture.flatten(0, 1)[:, None]
+    for shape in ((side, 1), (1, side)):  # sums by convolution: pooling takes many times as long on a CPU
+        kernel, reach = planes.new_ones(1, 1, *shape), (shape[0] // 2, shape[1] // 2)
+        inside = F.conv2d(torch.ones_like(planes[:1]), kernel, padding=reach)
+        planes = F.conv2d(planes, kernel, padding=reach) / inside
+    return planes[:, 0].unflatten(0, picture.shape[:2])
 
 
 def _onto_simplex(values: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from b2scvr.ops.stacking import BLUR_SHARES, least_squares_weights, stack_guesses
+from b2scvr.ops.stacking import BLUR_SHARES, _blurred, least_squares_weights, stack_guesses
 
 
 @pytest.fixture
@@ -71,3 +71,8 @@ def test_pictures_of_a_batch_do_not_mix(pictures, upper_half):
     both = stack_guesses(pictures, picture, upper_half)
     alone = stack_guesses(pictures[1:], picture[1:], upper_half[1:])
     torch.testing.assert_close(both[1:], alone)
+
+
+def test_blurring_takes_what_lies_inside(pictures):
+    expected = torch.nn.functional.avg_pool2d(pictures[:, 0], 13, 1, 6, count_include_pad=False)
+    torch.testing.assert_close(_blurred(pictures[:, 0], 13), expected)
