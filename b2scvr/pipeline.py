@@ -16,7 +16,7 @@ from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.guard import prepare
 from b2scvr.bitstream.levels import level_notes
 from b2scvr.bitstream.planes import merge_planes, rgb_to_planes
-from b2scvr.bitstream.reader import decode, decode_guarded
+from b2scvr.bitstream.reader import decode_guarded
 from b2scvr.bitstream.rebuild import Rebuilt, mark_unrestored, rebuild_lost, repair_notes
 from b2scvr.bitstream.repair import VECTOR_FIELDS, next_broken, require_spliceable, restore_vectors, splice_stream
 from b2scvr.cfc import make_restorer
@@ -347,7 +347,7 @@ class Recoverer:
         mode: str = "auto",
         size: tuple[int, int] | None = None,
     ) -> None:
-        prepare(decode)  # imports while the weights are read
+        prepare(decode_guarded)  # imports while the weights are read
         self.config = config if isinstance(config, Config) else load_config(config)
         parts = {name: MODELS.build(self.config[name]) for name in ("dac", "cfc")}
         networks = {name: part for name, part in parts.items() if isinstance(part, torch.nn.Module)}

@@ -40,8 +40,7 @@ class _Child:
     """
 
     def __init__(self, module: str, search_path: str) -> None:
-        self.place, self.owner = (module, search_path), os.getpid()
-        self.result = _memory_file()
+        self.owner, self.result = os.getpid(), _memory_file()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "b2scvr.bitstream.guard", module, str(self.result.fileno())],
             stdin=subprocess.PIPE,
@@ -128,7 +127,8 @@ def _take(module: str) -> _Child:
 
 
 def _dismiss(process: subprocess.Popen[bytes], result: BinaryIO) -> None:
-    """Let a process that waits go: it ends with its input."""
+    """End a process that is not needed; waiting for it to see its input end could last as long as a fork that holds it."""
+    process.kill()
     for file in (process.stdin, process.stderr, result):
         if file is not None:
             file.close()

@@ -73,10 +73,9 @@ class BlendHead(nn.Module):
         bias = self.head.get_parameter("bias")
         nn.init.zeros_(bias)
         if num_candidates > 1:
+            logits = _start(num_candidates, fill_weight).log()
             with torch.no_grad():
-                bias[: 4 * num_candidates] = (
-                    _start(num_candidates, fill_weight).log().repeat_interleave(4)
-                )  # sub-pixels
+                bias[: 4 * num_candidates] = logits.repeat_interleave(4)  # of the four sub-pixels
 
     def forward(self, feature: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
         """feature: [B, C, h, w]; skip: [B, S, 2h, 2w]. Returns weights [B, K, 4h, 4w] and residual [B, 3, 4h, 4w]."""

@@ -53,7 +53,7 @@ class PictureRestorer:
         rows, columns = bounding_box(mask, self.margin)
         inputs = {"mask": mask[None], **to_tensors(surroundings)}
         if getattr(self.network, "stack", False):  # all that is right of the picture is to judge the guesses
-            given = (inputs[name][None] for name in ("candidates", "candidate_valid", "mask"))
+            given = (inputs[name][None].to(self.device) for name in ("candidates", "candidate_valid", "mask"))
             inputs["stacked"] = stack_candidates(*given)[0]
         inputs = {name: _crop(name, x, rows, columns) for name, x in inputs.items()}
         batch = {name: x[None].to(self.device) for name, x in inputs.items()}

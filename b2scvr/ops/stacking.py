@@ -14,10 +14,8 @@ RIDGE = 1e-4  # pull towards the weights that hold without evidence, in squared 
 LEAST_PIXELS = 2000.0  # that many known pixels count for as much as that pull does without any
 STEPS = 300  # of projected gradient descent at most: a few guesses, no more than one small matrix
 SETTLED = 1e-5  # change of a weight by which a step counts as the last one
-BLURS = (
-    5,
-    13,
-)  # pixels: sides of the squares over which the mean of the guesses is blurred, guesses for where all disagree
+# Pixels: sides of the squares over which the mean of the guesses is blurred, guesses for where all disagree.
+BLURS = (5, 13)
 BLUR_SHARES = (0.2, 0.0)  # of those, without evidence
 
 
