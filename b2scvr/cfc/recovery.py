@@ -67,7 +67,7 @@ class RecoveryNetwork(nn.Module):
     BidirectionalPropagation, TemporalFocalTransformer, without their channels. trunk: a module that gives maps of
     `trunk_channels`, finest first, in place of the small ConvTrunk (Hiera in the published network). stack: the fill gives
     way to all guesses combined as the right part of the picture tells (ops.stacking). trust: share of the network's own
-    picture in the answer, in [0, 1]; the rest is that of the stack.
+    picture in the answer, in [0, 1]; the rest is that of the stack. augment: without it there is no HA and no trunk.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class RecoveryNetwork(nn.Module):
         fill_weight: float = 0.95,
         stack: bool = True,
         trust: float = 1.0,
+        augment: bool = True,
     ) -> None:
         super().__init__()
         if num_candidates < 2:
@@ -101,10 +102,12 @@ class RecoveryNetwork(nn.Module):
         self.encoder = FrameEncoder(**{**TINY_ENCODER, **(encoder or {})})
         channels = self.encoder.out_channels
         self.stem = CandidateStem(num_candidates, evidence_channels, skip_channels, channels)
-        self.trunk = trunk or ConvTrunk(trunk_channels)
-        self.augmentation = HierarchicalAugmentation(
-            channels, trunk_channels, **{**TINY_AUGMENTATION, **(augmentation or {})}
-        )
+        self.trunk: nn.Module | None = None
+        self.augmentation: HierarchicalAugmentation | None = None
+        if augment:
+            self.trunk = trunk or ConvTrunk(trunk_channels)
+            settings = {**TINY_AUGMENTATION, **(augmentation or {})}
+            self.augmentation = HierarchicalAugmentation(channels, trunk_channels, **settings)
         self.completion = FeatureCompletion(channels, **{**TINY_COMPLETION, **(completion or {})})
         experts = {**TINY_EXPERTS, **(experts or {})}
         # Only the gate that reads an embedding has an embedder: another's would never get a gradient.
@@ -149,7 +152,8 @@ class RecoveryNetwork(nn.Module):
 
         features, corrupted_feature = self._encode(pictures, current, decoded, fill, corrupted, soft_mask)
         skip, told = self.stem(guesses, valid, soft_mask, evidence)
-        corrupted_feature = self.augmentation(corrupted_feature, self.trunk(corrupted), soft_mask)
+        if self.augmentation is not None and self.trunk is not None:
+            corrupted_feature = self.augmentation(corrupted_feature, self.trunk(corrupted), soft_mask)
         feature = self.completion(features[:, current] + told, corrupted_feature)
         feature, gate_weights = self.experts(feature, self._embed(corrupted))
         features = torch.cat((features[:, :current], feature[:, None], features[:, current + 1 :]), 1)

@@ -103,6 +103,14 @@ def test_every_parameter_learns(build, inputs, experts, gate):
     assert [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
+def test_without_augmentation_there_is_no_trunk_and_all_else_learns(build, inputs):
+    values = inputs()
+    network = build(augment=False)
+    assert not [name for name, _ in network.named_parameters() if name.startswith(("trunk", "augmentation"))]
+    sum(recovery_losses(network(**values), values["candidates"][:, 1], values["mask"]).values()).backward()
+    assert [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+
 def test_each_input_counts(build, inputs):
     network, values = build(), inputs()
     with torch.no_grad():  # a fresh head is almost still

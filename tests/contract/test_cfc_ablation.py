@@ -50,3 +50,28 @@ def test_it_changes_what_its_name_says_and_runs_at_full_size(name):
     out = network.eval()(pictures, mask, 2, vectors=vectors)
     assert out.pictures.shape == pictures.shape
     assert out.gate_weights.shape == (1, 2, network.experts.num_experts)
+
+
+TINY = {
+    "gate_embedding": {},
+    "gate_linear": {"experts.gate": "linear"},
+    "gate_none": {"experts.gate": "none"},
+    "experts_1": {"experts.num_experts": 1},
+    "experts_3": {"experts.num_experts": 3},
+    "no_augmentation": {"augment": False},
+    "stack": {"trust": 0.0},
+}
+
+
+def test_the_small_ones_differ_in_what_their_names_say_and_share_their_training():
+    assert {path.stem for path in (FOLDER / "tiny").glob("*.py")} == set(TINY)
+    base = load_config(FOLDER / "tiny" / "gate_embedding.py")
+    for name, changes in TINY.items():
+        config = load_config(FOLDER / "tiny" / f"{name}.py")
+        same = load_config(
+            FOLDER / "tiny" / "gate_embedding.py", [f"cfc.{key}={value}" for key, value in changes.items()]
+        )
+        assert config["cfc"] == same["cfc"]
+        assert config["stages"] == base["stages"]
+        trained = "gate_embedding" if name == "stack" else name  # the stack alone needs no weights of its own
+        assert config["checkpoint"] == f"work_dirs/cfc_ablation/tiny/{trained}/weights.safetensors"

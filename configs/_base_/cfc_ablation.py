@@ -1,0 +1,34 @@
+"""The small recovery network for a few CPU minutes from scratch: what its gate, experts and augmentation are worth.
+
+The network answers alone; where damage is, the evaluation tells.
+"""
+
+_base_ = ["cfc_tiny.py"]
+
+dac = dict(type="ConcealedMacroblocks")
+cfc = dict(trust=1.0)
+train = dict(
+    data="cache/train",
+    seed=0,
+    precision="fp32",
+    workers=0,
+    log_every=20,
+    save_every=200,
+    validate_every=10000,
+    keep=1,
+)
+stages = dict(
+    recover=dict(
+        steps=500,
+        batch=4,
+        lr=1e-3,
+        warmup=20,
+        ema=0.98,
+        crop=(96, 96),
+        mirror=True,
+        recolour=True,
+        jitter=True,
+        broken_only=True,
+        loss=dict(psnr_weight=0.1, gradient_weight=0.2),
+    ),
+)
