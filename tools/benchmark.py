@@ -126,7 +126,7 @@ def measure_detect(arguments: argparse.Namespace) -> int:
     """Measure detection and print; return the exit code (wrong use leaves through the parser, with 2)."""
     import torch
 
-    from b2scvr.pipeline import pick_device
+    from b2scvr.ops.compute import pick_device
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

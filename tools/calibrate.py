@@ -25,7 +25,8 @@ from b2scvr.data.dataset import PairDataset, View
 from b2scvr.engine.calibrate import calibrate
 from b2scvr.engine.progress import CountProgress
 from b2scvr.metrics.summary import markdown_table
-from b2scvr.pipeline import ROOT, pick_device
+from b2scvr.ops.compute import pick_device
+from b2scvr.pipeline import ROOT
 from b2scvr.registry import MODELS
 from b2scvr.types import InputError
 

@@ -27,6 +27,7 @@ from b2scvr.config import load_config
 from b2scvr.dac import DamageDetector, Detector
 from b2scvr.fill import surroundings
 from b2scvr.ops.batch import pictures_to_tensor
+from b2scvr.ops.compute import pick_dtype
 from b2scvr.ops.evidence import picture_evidence
 from b2scvr.ops.resize import resize
 from b2scvr.registry import MODELS
@@ -37,7 +38,6 @@ DAMAGED = 9  # of them; BSCV's branch 144096 has 8.5 on average, see recover_ben
 PUBLISHED_MEMORIES = 7  # num_maskmem of SAM 2.1, as released
 SAMPLE_SECONDS = 0.005  # between two looks at the memory of this process
 PUBLISHED, OURS, SPLICE = "published", "ours", "splice"
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def measure_detection(
     device = next(network.parameters()).device
 
     def detector() -> DamageDetector:  # a new one each time: it remembers what it saw
-        return DamageDetector(network, device, DTYPES[dtype])
+        return DamageDetector(network, device, pick_dtype(dtype))
 
     published = lengths[0] if published is None else published
     with torch.inference_mode():  # what only the first call costs is paid before

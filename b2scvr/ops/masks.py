@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -19,17 +21,33 @@ def damage_mask(decoded: np.ndarray, clean: np.ndarray, levels: int = DIFFERENCE
     return close_gaps(visible_difference(decoded, clean, levels))
 
 
+def damage_mask_by_guesses(
+    decoded: np.ndarray, guesses: Sequence[np.ndarray], levels: int = DIFFERENCE_LEVELS
+) -> np.ndarray:
+    """Return uint8 [H, W], 1 where `decoded` is expected to differ visibly from a truth that only guesses tell, gaps closed.
+
+    decoded, each guess: uint8 [H, W, 3]. A pixel counts where the mean of its largest channel difference from the guesses is
+    more than `levels` of 255. ValueError when the pictures have not the same size.
+    """
+    mean = np.mean([_largest_difference(decoded, guess) for guess in guesses], axis=0)
+    return close_gaps((mean > levels).astype(np.uint8))
+
+
 def visible_difference(decoded: np.ndarray, clean: np.ndarray, levels: int = DIFFERENCE_LEVELS) -> np.ndarray:
     """Return uint8 [H, W], 1 where some RGB channel of the pictures, uint8 [H, W, 3], differs by more than `levels` of 255.
 
     ValueError when the pictures have not the same size.
     """
+    return (_largest_difference(decoded, clean) > levels).astype(np.uint8)
+
+
+def _largest_difference(decoded: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    """Return by how many levels the pictures differ in the channel in which they do most, uint8 [H, W]."""
     if decoded.shape != clean.shape:
         raise ValueError(f"decoded {list(decoded.shape)} and clean {list(clean.shape)} are not the same picture")
     difference = cv2.absdiff(decoded, clean)
     # A tenth of the time of max(axis=2).
-    largest = np.maximum(np.maximum(difference[..., 0], difference[..., 1]), difference[..., 2])
-    return (largest > levels).astype(np.uint8)
+    return np.maximum(np.maximum(difference[..., 0], difference[..., 1]), difference[..., 2])
 
 
 def close_gaps(difference: np.ndarray) -> np.ndarray:

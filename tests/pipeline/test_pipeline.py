@@ -9,6 +9,8 @@ from b2scvr.bitstream import reader
 from b2scvr.bitstream.damage import CutModel, damage
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.nal import scan
+from b2scvr.metrics.masks import mask_scores
+from b2scvr.ops.masks import damage_mask
 from b2scvr.pipeline import Pipeline
 from b2scvr.types import AccessUnitStatus, InputError, PictureDamage, SpliceError
 
@@ -65,6 +67,36 @@ def test_frames_that_nothing_touched_stay_bit_for_bit(streams):
         recovered = Pipeline(Oracle(clean), Oracle(clean), mode=mode, decode=reader.decode).recover(damaged)
         assert np.array_equal(recovered.frames[intact], clean.frames[intact])
         assert not recovered.masks.masks[intact].any()
+
+
+class Blur(Oracle):
+    """Restores smoothly: what was lost, but half way towards the damage."""
+
+    def restore(self, surroundings, damage):
+        return ((super().restore(surroundings, damage).astype(int) + surroundings.decoded) // 2).astype(np.uint8)
+
+
+def test_masks_ask_the_fill_beside_the_restored_picture(streams):
+    clean, damaged = reader.decode(streams[0]).clip, reader.decode(streams[1])
+    recovered = Pipeline(Oracle(clean), Blur(clean), decode=reader.decode).recover(damaged)
+    true = np.stack([damage_mask(*pair) for pair in zip(damaged.clip.frames, clean.frames, strict=True)])
+    alone = np.stack([damage_mask(*pair) for pair in zip(damaged.clip.frames, recovered.frames, strict=True)])
+    assert mask_scores(recovered.masks.masks, true).iou > mask_scores(alone, true).iou + 0.03
+
+
+def test_a_picture_that_nothing_could_be_done_for_is_as_damaged_as_the_detector_says(streams):
+    clean = reader.decode(streams[0])
+    unit = bytearray(clean.access_units[0])
+    unit[len(unit) // 2 : len(unit) // 2 + 40] = b"\x55" * 40
+    alone = reader.decode(bytes(unit))
+    assert alone.clip.status.tolist() == [AccessUnitStatus.BROKEN]
+
+    class Unmoved(Oracle):
+        def restore(self, surroundings, damage):
+            return surroundings.decoded
+
+    recovered = Pipeline(Oracle(clean.clip), Unmoved(clean.clip), decode=reader.decode).recover(alone)
+    assert recovered.mode == "splice" and recovered.masks.masks.all()
 
 
 def test_what_predicts_from_what_never_arrived_is_restored_and_masks_show_the_rest(streams):

@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 
 from b2scvr.bitstream.assembly import CodedClip
-from b2scvr.bitstream.guard import prepare
 from b2scvr.bitstream.levels import level_notes
 from b2scvr.bitstream.planes import merge_planes, rgb_to_planes
 from b2scvr.bitstream.reader import decode_guarded
 from b2scvr.bitstream.rebuild import Rebuilt, mark_unrestored, rebuild_lost, repair_notes
 from b2scvr.bitstream.repair import VECTOR_FIELDS, next_broken, require_spliceable, restore_vectors, splice_stream
-from b2scvr.cfc import make_restorer
-from b2scvr.checkpoints.load import load_weights
-from b2scvr.config import Config, load_config
-from b2scvr.dac import Calibration, make_tracker
 from b2scvr.dac.tracker import given_damage
 from b2scvr.fill import surroundings
 from b2scvr.fill.resize import resize_damage, resize_picture, resize_surroundings
 from b2scvr.ops.dependents import DependentCorrector
-from b2scvr.ops.masks import DIFFERENCE_LEVELS, at_pixels, damage_mask, within
-from b2scvr.registry import MODELS
+from b2scvr.ops.masks import DIFFERENCE_LEVELS, at_pixels, damage_mask_by_guesses, within
 from b2scvr.types import (
     AccessUnitStatus,
     CorruptionMasks,
@@ -43,14 +36,12 @@ from b2scvr.types import (
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 Decode = Callable[[bytes], CodedClip]
-ROOT = Path(__file__).resolve().parents[1]  # configs/ and checkpoints/ live there
 MODES = ("auto", "splice", "drift", "frames")
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SENT_FIELDS = (*VECTOR_FIELDS, "noticed", "exhausted")  # what a stream said before it was repaired
 WRONG = 0.5  # a macroblock or pixel at least this probably wrong is replaced
 
 
-def _no_progress(stage: str, done: int, total: int) -> None:
+def no_progress(stage: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
 
 
@@ -95,10 +86,10 @@ class Pipeline:
         self.detector, self.restorer, self.mode, self.size, self.decode = detector, restorer, mode, size, decode
         self.device, self.difference_levels = device, difference_levels
         self.seconds: dict[str, float] = {}
-        self.progress: Progress = _no_progress
+        self.progress: Progress = no_progress
 
     def recover(
-        self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = _no_progress
+        self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = no_progress
     ) -> RecoveredClip:
         """Return `coded` recovered. given_masks: uint8 [T, H, W], 1 = corrupted, instead of detection (frames mode).
 
@@ -133,7 +124,7 @@ class Pipeline:
             return self._recover_unspliced(coded, str(error))
 
     def detect(
-        self, coded: CodedClip, progress: Progress = _no_progress, first_mask: tuple[int, np.ndarray] | None = None
+        self, coded: CodedClip, progress: Progress = no_progress, first_mask: tuple[int, np.ndarray] | None = None
     ) -> CorruptionMasks:
         """Return the masks of all damaged pictures of `coded` without restoring any.
 
@@ -163,56 +154,66 @@ class Pipeline:
             yield slot, self._look(clip, slot)[1]
 
     def _recover_splice(self, coded: CodedClip, whole: CodedClip, rebuilt: Rebuilt) -> RecoveredClip:
-        """Restore the broken and the rebuilt pictures of `whole`, in decoding order, from what is right around them.
-
-        `whole` is `coded` with its lost access units rebuilt.
-        """
+        """Recover `coded` inside its stream; `whole` is `coded` with its lost access units rebuilt."""
         with self._timed("parse"):
             restore_vectors(whole, self.decode)
-        sent = whole.clip
-        repaired, done, seen = whole, set[int](), dict[int, PictureDamage]()
+        repaired, fills, judged = self._repair(whole, rebuilt)
+        # What the repair did not reach predicts from what never arrived.
+        left = _damaged(repaired.clip)
+        judged |= {slot: self._look(repaired.clip, slot)[1] for slot in left if slot not in judged}
+        with self._timed("splice"):
+            filled = self._splice(whole, fills)
+        number = {
+            slot: place for place, slot in enumerate(np.setdiff1d(range(len(whole.clip)), rebuilt.added).tolist())
+        }
+        frames, second = (
+            one.clip.frames[list(number)] if rebuilt.added else one.clip.frames for one in (repaired, filled)
+        )
+        masks = _masks_by_difference(
+            coded.clip.frames, (frames, second), {number[slot]: judged[slot] for slot in judged if slot in number},
+            [number[slot] for slot in left if slot in number], self.difference_levels,
+        )  # fmt: skip
+        notes = (
+            *whole.clip.notes, *repair_notes(repaired.clip, rebuilt),
+            *level_notes(coded.access_units, repaired.access_units, whole.clip.fps),
+        )  # fmt: skip
+        restored = tuple(sorted(number[slot] for slot in fills if slot in number))
+        return RecoveredClip(frames, masks, "splice", repaired.stream(), restored, self.seconds, notes, rebuilt.added)
+
+    def _repair(
+        self, whole: CodedClip, rebuilt: Rebuilt
+    ) -> tuple[CodedClip, dict[int, Planes], dict[int, PictureDamage]]:
+        """Restore the broken and the rebuilt pictures of `whole`, in decoding order, from what is right around them.
+
+        Returns the repaired stream and, by display index, the classical fill of each restored picture and its damage.
+        """
+        sent, repaired = whole.clip, whole
+        fills, judged = dict[int, Planes](), dict[int, PictureDamage]()
         total = int((sent.status == AccessUnitStatus.BROKEN).sum())
-        while chosen := next_broken(repaired.clip, done):
+        while chosen := next_broken(repaired.clip, set(fills)):
             clip = _with_vectors(repaired.clip, sent)
             pictures = {}
             for slot in chosen:
-                pictures[slot], seen[slot] = self._restore_planes(clip, slot)
-                done.add(slot)
-                self.progress("recover", len(done), max(total, len(done)))
+                around, judged[slot] = self._look(clip, slot)
+                pictures[slot] = _samples(clip, slot, self._restore(around, judged[slot]), judged[slot])
+                fills[slot] = _samples(clip, slot, around.fill, judged[slot])
+                self.progress("recover", len(fills), max(total, len(fills)))
             with self._timed("splice"):
                 repaired = self._splice(repaired, pictures)
-            if not np.array_equal(repaired.clip.decode_index, sent.decode_index):
-                raise SpliceError("the repaired stream shows pictures in another order: access units are out of place")
-            left = {slot: planes for slot, planes in rebuilt.samples.items() if slot not in done}
-            mark_unrestored(repaired.clip, left)
-        # What the repair did not reach predicts from what never arrived.
-        seen |= {slot: self._look(repaired.clip, slot)[1] for slot in _damaged(repaired.clip) if slot not in seen}
-        kept = [slot for slot in range(len(sent)) if slot not in rebuilt.added]  # the pictures of what came
-        seen = {number: seen[slot] for number, slot in enumerate(kept) if slot in seen}
-        frames = repaired.clip.frames[kept] if rebuilt.added else repaired.clip.frames
-        found = _masks_by_difference(coded.clip.frames, frames, seen, self.difference_levels)
-        grown = level_notes(coded.access_units, repaired.access_units, sent.fps)
-        notes = (*sent.notes, *repair_notes(repaired.clip, rebuilt), *grown)
-        restored = tuple(number for number, slot in enumerate(kept) if slot in done)
-        stream = repaired.stream()
-        return RecoveredClip(frames, found, "splice", stream, restored, self.seconds, notes, rebuilt.added)
+            mark_unrestored(
+                repaired.clip, {slot: rebuilt.samples[slot] for slot in rebuilt.samples if slot not in fills}
+            )
+        return repaired, fills, judged
 
     def _splice(self, coded: CodedClip, pictures: dict[int, Planes]) -> CodedClip:
         """Put pictures into the stream and decode it; slices that stayed but still read as broken go in a second try."""
         spliced = self.decode(b"".join(splice_stream(coded, pictures)) + coded.suffix)
         left = [s for s in pictures if s < len(spliced.clip) and spliced.clip.status[s] == AccessUnitStatus.BROKEN]
-        if not left:
-            return spliced
-        return self.decode(b"".join(splice_stream(coded, pictures, whole=left)) + coded.suffix)
-
-    def _restore_planes(self, clip: ParsedClip, slot: int) -> tuple[Planes, PictureDamage]:
-        """Return the samples of the restored picture and where it was damaged; right macroblocks stay as decoded."""
-        around, damage = self._look(clip, slot)
-        restored = self._restore(around, damage)
-        planes = rgb_to_planes(restored, *clip.colour, clip.pixel_format, clip.planes[slot].interlaced)
-        left, _, top, _ = clip.crop
-        wrong = np.logical_or(damage.macroblocks >= WRONG, clip.lost[slot])
-        return merge_planes(clip.planes[slot], planes, wrong, (top, left)), damage
+        if left:
+            spliced = self.decode(b"".join(splice_stream(coded, pictures, whole=left)) + coded.suffix)
+        if not np.array_equal(spliced.clip.decode_index, coded.clip.decode_index):
+            raise SpliceError("the repaired stream shows pictures in another order: access units are out of place")
+        return spliced
 
     def _recover_unspliced(self, coded: CodedClip, *reasons: str) -> RecoveredClip:
         """Recover along the stream's vectors where it has some, else picture by picture; a note gives the reasons."""
@@ -244,7 +245,7 @@ class Pipeline:
             with self._timed("drift"):
                 frames, status = corrector.frames(restored), corrector.status(restored)
             clip = dataclasses.replace(sent, frames=frames, status=status)
-        found = _masks_by_difference(sent.frames, clip.frames, seen, self.difference_levels)
+        found = _masks_by_difference(sent.frames, (clip.frames,), seen, (), self.difference_levels)
         return RecoveredClip(clip.frames, found, "drift", None, tuple(sorted(restored)), self.seconds, sent.notes)
 
     def _recover_frames(self, coded: CodedClip, given: np.ndarray | None) -> RecoveredClip:
@@ -297,6 +298,14 @@ class Pipeline:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
+def _samples(clip: ParsedClip, slot: int, picture: np.ndarray, damage: PictureDamage) -> Planes:
+    """Return the samples of picture `slot`: of `picture`, uint8 [H, W, 3], where it was wrong, else as decoded."""
+    planes = rgb_to_planes(picture, *clip.colour, clip.pixel_format, clip.planes[slot].interlaced)
+    left, _, top, _ = clip.crop
+    wrong = np.logical_or(damage.macroblocks >= WRONG, clip.lost[slot])
+    return merge_planes(clip.planes[slot], planes, wrong, (top, left))
+
+
 def _damaged(clip: ParsedClip) -> list[int]:
     """Display indices of the damaged pictures, in decoding order."""
     return [int(slot) for slot in np.argsort(clip.decode_index) if clip.status[slot] != AccessUnitStatus.INTACT]
@@ -317,84 +326,26 @@ def _with_vectors(clip: ParsedClip, sent: ParsedClip) -> ParsedClip:
 
 
 def _masks_by_difference(
-    decoded: np.ndarray, repaired: np.ndarray, seen: dict[int, PictureDamage], levels: int
+    decoded: np.ndarray,
+    guesses: Sequence[np.ndarray],
+    judged: dict[int, PictureDamage],
+    left: Collection[int],
+    levels: int,
 ) -> CorruptionMasks:
-    """Masks of a repaired clip: what the repair changed visibly, and what the detector saw in the pictures that it judged."""
-    masks = np.stack([damage_mask(old, new, levels) for old, new in zip(decoded, repaired, strict=True)])
-    confidence = np.ones(len(masks), np.float32)
-    for slot, damage in seen.items():
-        masks[slot] |= damage.mask >= WRONG
-        confidence[slot] = damage.confidence
-    return CorruptionMasks(masks, confidence)
+    """Masks of a repaired clip: what repair changed visibly; in pictures that it left as they were, what the detector saw.
 
-
-class Recoverer:
-    """A pipeline built from a config: `config["dac"]` finds damage, `config["cfc"]` restores.
-
-    config: path of a config file, or one already loaded. checkpoint: weights (.safetensors) of the networks; None takes
-    the config's own `checkpoint`; classical methods need none. device: "auto", "cpu" or "cuda[:N]". dtype: "fp32", "bf16"
-    or "fp16". size: (width, height) to work at; the result has the native size.
-
-    Raises FileNotFoundError for a missing config or checkpoint, ValueError for weights that don't fit or a bad option.
+    guesses: clips uint8 [T, H, W, 3], each repaired, the first one is what is shown; judged: what the detector said, by
+    display index; left: the pictures that are still damaged.
     """
-
-    def __init__(
-        self,
-        config: str | Path | Config,
-        checkpoint: str | Path | None = None,
-        device: str = "auto",
-        dtype: str = "fp32",
-        mode: str = "auto",
-        size: tuple[int, int] | None = None,
-    ) -> None:
-        prepare(decode_guarded)  # imports while the weights are read
-        self.config = config if isinstance(config, Config) else load_config(config)
-        parts = {name: MODELS.build(self.config[name]) for name in ("dac", "cfc")}
-        networks = {name: part for name, part in parts.items() if isinstance(part, torch.nn.Module)}
-        self.checkpoint = _checkpoint_path(self.config, checkpoint) if networks else None
-        self.device = pick_device(device)
-        if self.checkpoint is not None:
-            load_weights(self.checkpoint, networks)
-        number_type = DTYPES.get(dtype)
-        if number_type is None:
-            raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
-        if "dac" in networks:
-            known = Calibration.of_weights(self.checkpoint)
-            tracking = self.config.get("track", {})
-            parts["dac"] = make_tracker(networks["dac"], self.device, number_type, known, **tracking)
-        if "cfc" in networks:
-            parts["cfc"] = make_restorer(networks["cfc"], self.device, number_type, **self.config.get("frames", {}))
-        levels = self.config.get("difference_levels", DIFFERENCE_LEVELS)
-        self.pipeline = Pipeline(
-            parts["dac"], parts["cfc"], mode=mode, size=size, device=self.device, difference_levels=levels
-        )
-
-    def recover(
-        self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = _no_progress
-    ) -> RecoveredClip:
-        """Return `coded` recovered; see Pipeline.recover."""
-        return self.pipeline.recover(coded, given_masks, progress)
-
-    def detect(
-        self, coded: CodedClip, progress: Progress = _no_progress, first_mask: tuple[int, np.ndarray] | None = None
-    ) -> CorruptionMasks:
-        """Return the masks only; see Pipeline.detect."""
-        return self.pipeline.detect(coded, progress, first_mask)
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device called `name`: "auto" is CUDA where there is one. ValueError for one that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--device {name}: no CUDA device here; use --device cpu")
-    return device
-
-
-def _checkpoint_path(config: Config, checkpoint: str | Path | None) -> Path:
-    """The weights to load: the given ones, or the config's own, whose path is relative to the repository."""
-    path = Path(checkpoint) if checkpoint is not None else ROOT / config["checkpoint"]
-    if not path.is_file():
-        raise FileNotFoundError(f"weights not found: {path}; train them with train.py, or name others by --checkpoint")
-    return path
+    masks = np.stack(
+        [
+            damage_mask_by_guesses(picture, repaired, levels)
+            for picture, *repaired in zip(decoded, *guesses, strict=True)
+        ]
+    )
+    confidence = np.ones(len(masks), np.float32)
+    for slot, damage in judged.items():
+        confidence[slot] = damage.confidence
+        if slot in left or np.array_equal(decoded[slot], guesses[0][slot]):
+            masks[slot] |= damage.mask >= WRONG
+    return CorruptionMasks(masks, confidence)
