@@ -19,11 +19,12 @@ train = dict(
 )
 stages = dict(
     recover=dict(
-        steps=500,
+        steps=400,
         batch=4,
-        lr=1e-3,
-        warmup=20,
+        lr=2e-3,  # with less it stays where it starts, at the stack
+        warmup=40,
         ema=0.98,
+        lr_scale={"head.*": 3.0, "stem.*": 2.0},
         crop=(96, 96),
         mirror=True,
         recolour=True,
