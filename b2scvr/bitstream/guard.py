@@ -1,7 +1,12 @@
 """Decoding of what comes from outside in a child process: a crash, a hang or a memory bomb is that file's error, not the run's.
 
-The child gets limits of its own on time and memory, and hands its result over in a memory file that has no name: arrays
-are written once and mapped, not copied, by the parent, and nothing is left behind, however either of them dies.
+    this process --- a job: function, source ---> nursery, which has imported the module --- fork ---> child, which works
+                 <------------- how it ended ----                        the result, in a memory file -------'
+
+A short decode takes less time than the imports of its process, so these are done once, by a process that does nothing else,
+and each job gets a fork of it. The child has limits of its own on time and memory, and hands its result over in a memory
+file that has no name: arrays are written once and mapped, not copied, by the parent, and nothing is left behind, however
+either of them dies.
 """
 
 from __future__ import annotations
@@ -11,11 +16,13 @@ import mmap
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,51 +32,67 @@ MOST_MEMORY_BYTES = 16 << 30  # of address space; never more than half of the ma
 MOST_SECONDS = 1800.0
 LEAST_SECONDS, BYTES_PER_SECOND = 60.0, 1000  # a stream of nothing but skipped pictures has about 30 bytes a picture
 _REFUSED, _OUT_OF_MEMORY = 3, 4  # exit codes of the child
-STDIN = "-"
 _ALIGNMENT = 64
 _NUMBER = 8  # bytes of a length in the memory file
 _GRACE_S = 30
 _WAY_OUT = "decode a shorter part of it, or convert it first"
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_MOST_HEAD_BYTES = 1 << 16  # of what describes a job
 
 
-class _Child:
-    """A process that imports a module and waits for the function to call and its source.
-
-    The function must be found in the module by name; what it returns goes into `result`.
-    """
+class _Nursery:
+    """A process that imports a module and forks a child for each job; it and its children are a process group of their own."""
 
     def __init__(self, module: str, search_path: str) -> None:
-        self.owner, self.result = os.getpid(), _memory_file()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "b2scvr.bitstream.guard", module, str(self.result.fileno())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": search_path},
-            pass_fds=(self.result.fileno(),),
-        )
-        weakref.finalize(self, _dismiss, self.process, self.result)
+        self.owner, self.said = os.getpid(), _memory_file()
+        self.talk, its_end = socket.socketpair()
+        with its_end:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "b2scvr.bitstream.guard", module, str(its_end.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self.said,
+                env=os.environ | {"PYTHONPATH": search_path},
+                pass_fds=(its_end.fileno(),),
+                start_new_session=True,
+            )
+        weakref.finalize(self, _dismiss, self.owner, self.process, self.talk, self.said)
 
     def is_ready(self) -> bool:
-        """Whether it can still be used here: it lives, and no fork stands between."""
+        """Whether it can be used here: it lives, and no fork stands between."""
         return self.owner == os.getpid() and self.process.poll() is None
 
-    def run(self, function: str, given: str, data: bytes, seconds: float) -> str:
-        """Hand over the work, wait for its end and return what was said on stderr.
+    def run(self, job: tuple[str, str], source: BinaryIO, result: BinaryIO, seconds: float) -> tuple[int, str]:
+        """Have a child do a job, and return its exit code (negative: the signal that ended it) and what it said on stderr.
 
-        Raises subprocess.TimeoutExpired, the process killed, when it takes longer.
+        job: the function's name, and the file that it is to read, empty for the bytes in `source`. Raises TimeoutError, all
+        processes killed, when it takes longer.
         """
-        head = json.dumps((function, given, int(seconds) + 1, len(data))) + "\n"  # a file's name may hold line ends
+        before = os.fstat(self.said.fileno()).st_size
         try:
-            _, said = self.process.communicate(head.encode() + data, timeout=seconds)
+            self.talk.settimeout(seconds)
+            head = json.dumps((*job, int(seconds) + 1)) + "\n"  # a file's name may hold line ends
+            with suppress(BrokenPipeError, ConnectionResetError):  # it ended: no answer comes
+                socket.send_fds(self.talk, [head.encode()], [source.fileno(), result.fileno()])
+            answer = self._answer()
         except BaseException:
-            self.process.kill()
+            _kill(self.process)
             raise
-        return said.decode(errors="replace")
+        if not answer:  # it ended before its child
+            _kill(self.process)
+        status = int(answer) if answer else self.process.wait()
+        end = os.fstat(self.said.fileno()).st_size
+        said = os.pread(self.said.fileno(), _MOST_HEAD_BYTES, max(before, end - _MOST_HEAD_BYTES))
+        return status, said.decode(errors="replace")
+
+    def _answer(self) -> bytes:
+        """Return the line that comes back; nothing when the nursery ended instead."""
+        with suppress(ConnectionResetError), self.talk.makefile("rb") as lines:
+            return lines.readline()
+        return b""
 
 
-_spares: dict[tuple[str, str], _Child] = {}
+_nurseries: dict[tuple[str, str], _Nursery] = {}  # those that wait for a job
 
 
 def run_guarded(
@@ -80,26 +103,26 @@ def run_guarded(
     source: a file, or a stream in memory. name: what messages call it. time_limit_s: None allows a second for each 1,000
     bytes of the source, at least a minute and at most half an hour. Arrays in the result are private to the caller and
     writable. Raises InputError with the child's own message, or saying that it crashed or ran out of time or memory.
-
-    The process of the next call is started while this one's works (`prepare`).
     """
     if time_limit_s is None:
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         time_limit_s = min(MOST_SECONDS, LEAST_SECONDS + size / BYTES_PER_SECOND)
-    given, data = (STDIN, source) if isinstance(source, bytes) else (str(source.resolve()), b"")
-    child = _take(function.__module__)
-    prepare(function)
-    with child.result:
+    given, data = ("", source) if isinstance(source, bytes) else (str(source.resolve()), b"")
+    place = function.__module__, _search_path()
+    nursery = _take(place)
+    with _memory_file() as handed, _memory_file() as result:
+        handed.write(data)
+        handed.flush()
         try:
-            said = child.run(function.__qualname__, given, data, time_limit_s)
-        except subprocess.TimeoutExpired as error:
+            status, said = nursery.run((function.__qualname__, given), handed, result, time_limit_s)
+        except TimeoutError as error:
             raise InputError(
                 f"{name}: decoding took longer than {time_limit_s:.0f} s and was stopped; {_WAY_OUT}"
             ) from error
-        status = child.process.returncode
+        _nurseries.setdefault(place, nursery)
         if status == _REFUSED:
-            child.result.seek(0)
-            raise InputError(child.result.read().decode().replace(given, name))
+            result.seek(0)
+            raise InputError(result.read().decode().replace(given or name, name))
         if status == _OUT_OF_MEMORY:
             gibibytes = memory_limit() / (1 << 30)
             raise InputError(
@@ -107,32 +130,34 @@ def run_guarded(
             )
         if status:
             raise InputError(f"{name}: the decoder crashed on this file ({_cause(status, said)}); {_WAY_OUT}")
-        return _load(child.result)
+        return _load(result)
 
 
 def prepare(function: Callable[[Any], Any]) -> None:
-    """Start the process that the next `run_guarded` of a function of the same module takes, so that it imports meanwhile.
-
-    Most of a short decode is the start of its process. It waits until it is taken or this process ends.
-    """
+    """Start the process that `run_guarded` of a function of the same module needs, so that it imports meanwhile."""
     place = function.__module__, _search_path()
-    if not (place in _spares and _spares[place].is_ready()):
-        _spares[place] = _Child(*place)
+    _nurseries[place] = _take(place)
 
 
-def _take(module: str) -> _Child:
-    place = module, _search_path()
-    spare = _spares.pop(place, None)
-    return spare if spare is not None and spare.is_ready() else _Child(*place)
+def _take(place: tuple[str, str]) -> _Nursery:
+    """Return the nursery that waits for a job of this module, a new one where there is none; nobody else gets it."""
+    waiting = _nurseries.pop(place, None)
+    return waiting if waiting is not None and waiting.is_ready() else _Nursery(*place)
 
 
-def _dismiss(process: subprocess.Popen[bytes], result: BinaryIO) -> None:
-    """End a process that is not needed; waiting for it to see its input end could last as long as a fork that holds it."""
-    process.kill()
-    for file in (process.stdin, process.stderr, result):
-        if file is not None:
-            file.close()
-    process.wait()
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a nursery and its children."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _dismiss(owner: int, process: subprocess.Popen[bytes], talk: socket.socket, said: BinaryIO) -> None:
+    """End a nursery that is not needed any more; a fork of its owner lets go of it only."""
+    if owner == os.getpid():
+        _kill(process)
+        process.wait()
+    talk.close()
+    said.close()
 
 
 def memory_limit() -> int:
@@ -144,7 +169,7 @@ def memory_limit() -> int:
 
 
 def _memory_file() -> BinaryIO:
-    """Return an open file without a name."""
+    """Return an open file without a name, for two processes to write and read."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("b2scvr"), "w+b")
     return tempfile.TemporaryFile()  # not in every system's memory, but without a name too
@@ -188,36 +213,57 @@ def _load(file: BinaryIO) -> Any:
     return pickle.loads(parts[0], buffers=parts[1:])
 
 
-def _child(module: str, result: str) -> int:
-    """Import `module`, wait for one of its functions and its source, write the function's result or its refusal.
+def _serve(module: str, talk: socket.socket) -> None:
+    """Import `module`, then fork a child for each job that comes, one after the other, and answer with its exit code.
 
-    stdin: one line of JSON, [the function's name, the file (STDIN: what follows), seconds of processor time, the number of
-    bytes that follow], then the bytes. Ends at once when there is nothing.
+    A job is one line of JSON, [the function's name, the file (empty: what the first descriptor holds), seconds of processor
+    time], with two descriptors: the source, and where the result goes. Ends when no more can come.
     """
     import importlib
-    import resource
 
     functions = importlib.import_module(module)
-    head = sys.stdin.buffer.readline()
-    if not head:
-        return 0
-    name, given, seconds, size = json.loads(head)
-    resource.setrlimit(resource.RLIMIT_AS, (memory_limit(), memory_limit()))
-    alone = seconds + _GRACE_S  # should the parent be gone; while it is there, it is to be the first
-    resource.setrlimit(resource.RLIMIT_CPU, (alone, alone))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with os.fdopen(int(result), "w+b") as file:
-        try:
-            data = sys.stdin.buffer.read(size)
-            _save(file, getattr(functions, name)(data if given == STDIN else Path(given)))
-        except InputError as error:
-            file.seek(0)
-            file.write(str(error).encode())
-            return _REFUSED
-        except MemoryError:
-            return _OUT_OF_MEMORY
+    while True:
+        head, descriptors, _, _ = socket.recv_fds(talk, _MOST_HEAD_BYTES, 2)
+        if not head:
+            return
+        child = os.fork()
+        if not child:
+            talk.close()  # the nursery's end alone tells that it is there
+            os._exit(_work(functions, *json.loads(head), *descriptors))
+        for descriptor in descriptors:
+            os.close(descriptor)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        talk.sendall(f"{status}\n".encode())
+
+
+def _work(functions: Any, name: str, given: str, seconds: int, source: int, result: int) -> int:
+    """Call a function within limits, write its result or its refusal, and return the exit code of this process."""
+    import resource
+    import traceback
+
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_limit(), memory_limit()))
+        alone = seconds + _GRACE_S  # should the parent be gone; while it is there, it is to be the first
+        resource.setrlimit(resource.RLIMIT_CPU, (alone, alone))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with os.fdopen(source, "rb") as file, os.fdopen(result, "w+b") as answer:
+            try:
+                file.seek(0)
+                _save(answer, getattr(functions, name)(Path(given) if given else file.read()))
+            except InputError as error:
+                answer.seek(0)
+                answer.write(str(error).encode())
+                return _REFUSED
+    except MemoryError:
+        return _OUT_OF_MEMORY
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(_child(*sys.argv[1:]))
+    _serve(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,12 @@ def hang(source):
 def spin(source):
     while True:
         pass
+
+def beat(source):
+    with source.open("ab", buffering=0) as file:
+        while True:
+            file.write(b".")
+            time.sleep(0.02)
 
 def abort(source):
     os.abort()
@@ -133,32 +141,74 @@ def started(monkeypatch):
     """Which processes the guard starts."""
     found, popen = [], subprocess.Popen
     monkeypatch.setattr(guard.subprocess, "Popen", lambda *a, **k: found.append(popen(*a, **k)) or found[-1])
-    monkeypatch.setattr(guard, "_spares", {})
+    monkeypatch.setattr(guard, "_nurseries", {})
     return found
 
 
-def test_a_prepared_process_is_the_one_that_works(clip, jobs, started):
+def test_one_process_imports_for_all_jobs_of_a_module(clip, jobs, started):
     guard.prepare(jobs.size_of)
-    guard.prepare(jobs.refuse)  # the same module: it is ready already
-    assert len(started) == 1
+    guard.prepare(jobs.refuse)  # the same module
     assert run_guarded(jobs.size_of, b"abc", "stream") == 3
-    assert len(started) == 2 and started[0].returncode == 0 and started[1].poll() is None  # the next one's
-    assert run_guarded(jobs.size_of, b"abcd", "stream") == 4 and started[1].returncode == 0
+    with pytest.raises(InputError, match="SIGABRT"):
+        run_guarded(jobs.abort, clip, "clip")
+    assert run_guarded(jobs.size_of, b"abcd", "stream") == 4
+    assert len(started) == 1 and started[0].poll() is None
 
 
-def test_a_prepared_process_that_is_gone_or_another_ones_is_not_used(jobs, started):
+def test_a_job_that_is_stopped_works_no_more(clip, jobs, started):
+    with pytest.raises(InputError, match="longer than 2 s"):
+        run_guarded(jobs.beat, clip, "clip", 2)
+    size = clip.stat().st_size
+    time.sleep(0.3)
+    assert clip.stat().st_size == size > 4000 and started[0].wait(10) == -signal.SIGKILL
+    assert run_guarded(jobs.size_of, b"abc", "stream") == 3 and len(started) == 2
+
+
+def test_a_process_that_is_gone_is_not_asked(jobs, started):
     guard.prepare(jobs.size_of)
     started[0].kill()
     started[0].wait()
-    assert run_guarded(jobs.size_of, b"abc", "stream") == 3 and len(started) == 3
-    next(iter(guard._spares.values())).owner += 1  # as after a fork
-    assert run_guarded(jobs.size_of, b"abc", "stream") == 3 and len(started) == 5
+    assert run_guarded(jobs.size_of, b"abc", "stream") == 3 and len(started) == 2
+
+
+def test_one_that_goes_at_work_is_an_error_of_the_file(clip, jobs, started):
+    guard.prepare(jobs.size_of)
+    threading.Timer(1, lambda: started[0].kill()).start()
+    with pytest.raises(InputError, match=r"^clip: the decoder crashed on this file \(SIGKILL\)"):
+        run_guarded(jobs.hang, clip, "clip", 50)
+    assert run_guarded(jobs.size_of, b"abc", "stream") == 3 and len(started) == 2
+
+
+def test_what_one_child_says_is_not_told_of_the_next(clip, jobs):
+    for reason in ("KeyError: 'an error of our own'", "exit status 7"):
+        with pytest.raises(InputError, match=rf"on this file \({reason}\)"):
+            run_guarded(jobs.fail if "Key" in reason else jobs.leave, clip, "clip")
+
+
+def test_threads_have_processes_of_their_own(jobs, started):
+    with ThreadPoolExecutor(2) as threads:
+        sizes = list(threads.map(lambda n: run_guarded(jobs.size_of, bytes(n), "stream"), range(20)))
+    assert sizes == list(range(20)) and len(started) <= 20
+
+
+def test_a_fork_leaves_the_process_of_its_parent_alone(jobs, started):
+    assert run_guarded(jobs.size_of, b"abc", "stream") == 3
+    child = os.fork()
+    if not child:
+        ended = 1
+        try:
+            ended = 0 if run_guarded(jobs.size_of, b"abcd", "stream") == 4 else 2
+            guard._nurseries.clear()
+        finally:
+            os._exit(ended)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert run_guarded(jobs.size_of, b"abcde", "stream") == 5 and len(started) == 1
 
 
 def test_a_prepared_process_ends_with_the_one_that_prepared_it(tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom b2scvr.bitstream import guard, reader\n"
-        "guard.prepare(reader.decode); print(*[c.process.pid for c in guard._spares.values()], flush=True)"
+        "guard.prepare(reader.decode); print(*[c.process.pid for c in guard._nurseries.values()], flush=True)"
     )
     ended = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, check=True)
     assert "Warning" not in ended.stderr
@@ -196,7 +246,7 @@ def test_a_reader_that_is_killed_leaves_nothing(tmp_path):
 
 def test_limits_follow_the_file_and_the_machine(clip, jobs, monkeypatch):
     limits = []
-    monkeypatch.setattr(guard._Child, "run", lambda *work: limits.append(work[-1]) or 1 / 0)
+    monkeypatch.setattr(guard._Nursery, "run", lambda *work: limits.append(work[-1]) or 1 / 0)
     for size in (0, 100_000, 10**8):
         with clip.open("wb") as file:
             file.truncate(size)
