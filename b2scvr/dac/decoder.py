@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models.convnext import LayerNorm2d
 
 from b2scvr.ops.change_point import RasterSlices
 
@@ -50,14 +51,13 @@ class ResidualConv(nn.Module):
 
     def __init__(self, dim: int, dilation: int = 1) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(dim)
+        self.norm = LayerNorm2d(dim)
         self.conv1 = nn.Conv2d(dim, dim, 3, padding=dilation, dilation=dilation)
         self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, dim, h, w] -> the same."""
-        normed = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return x + self.conv2(F.gelu(self.conv1(normed)))
+        return x + self.conv2(F.gelu(self.conv1(self.norm(x))))
 
 
 class MacroblockHead(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torchvision.models.convnext import LayerNorm2d
 
 from b2scvr.layers.token_dictionary import TokenDictionaryBlock
 
@@ -28,7 +29,7 @@ class PromptingNeck(nn.Module):
         fused: bool = True,
     ) -> None:
         super().__init__()
-        self.norm_in = nn.LayerNorm(dim)
+        self.norm_in = LayerNorm2d(dim)
         self.blocks = nn.ModuleList(
             TokenDictionaryBlock(
                 dim,
@@ -45,17 +46,12 @@ class PromptingNeck(nn.Module):
             )
             for _ in range(blocks)
         )
-        self.norm_out = nn.LayerNorm(dim)
+        self.norm_out = LayerNorm2d(dim)
         self.conv_after_body = nn.Conv2d(dim, dim, 3, padding=1)
 
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
         """x: [B, dim, g, g]; tokens: [B, num_tokens, dim]. Returns as x."""
-        out = _normed(self.norm_in, x)
+        out = self.norm_in(x)
         for block in self.blocks:
             out = block(out, tokens)
-        return x + self.conv_after_body(_normed(self.norm_out, out))
-
-
-def _normed(norm: nn.Module, x: Tensor) -> Tensor:
-    """Layer norm over the channels of a map [B, C, h, w]."""
-    return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        return x + self.conv_after_body(self.norm_out(out))

@@ -62,16 +62,13 @@ def surroundings(clip: ParsedClip, index: int) -> Surroundings:
 def _of_one_scene(clip: ParsedClip, index: int) -> ParsedClip:
     """Return `clip` in which the intact pictures beyond a cut near picture `index` count as damaged."""
     intact = clip.status == AccessUnitStatus.INTACT
-    near = [
-        *np.flatnonzero(intact[:index])[-BEFORE:],
-        index,
-        *(index + 1 + np.flatnonzero(intact[index + 1 :])[:AFTER]),
-    ]
-    first, span = near[0], slice(near[0], near[-1] + 1)
+    before, after = _intact_around(clip, index)
+    first, last = min([*before[:BEFORE], index]), max([*after[:AFTER], index])
+    span = slice(first, last + 1)
     scenes = scene_numbers(clip.frames[span], intact[span], trusted_macroblocks(clip, span), clip.is_key[span])
     if not scenes.any():
         return clip
-    others = np.pad(scenes, (first, len(clip) - 1 - near[-1]), "edge") != scenes[index - first]
+    others = np.pad(scenes, (first, len(clip) - 1 - last), "edge") != scenes[index - first]
     return dataclasses.replace(
         clip, status=np.where(others & intact, AccessUnitStatus.DEPENDENT, clip.status).astype(np.uint8)
     )
@@ -79,12 +76,17 @@ def _of_one_scene(clip: ParsedClip, index: int) -> ParsedClip:
 
 def _window(clip: ParsedClip, index: int) -> list[int]:
     """Display indices of the window: intact pictures nearest to `index`, itself at position BEFORE."""
-    intact = np.flatnonzero(clip.status == AccessUnitStatus.INTACT)
-    before, after = [int(i) for i in intact[intact < index][::-1]], [int(i) for i in intact[intact > index]]
+    before, after = _intact_around(clip, index)
     stand_ins = before or after or [index]
-    earlier = (before + stand_ins[-1:] * BEFORE)[:BEFORE] if before else (after + stand_ins[-1:] * BEFORE)[:BEFORE]
+    earlier = ((before or after) + stand_ins[-1:] * BEFORE)[:BEFORE]
     later = (after or stand_ins[:1])[:AFTER]
     return [*reversed(earlier), index, *later]
+
+
+def _intact_around(clip: ParsedClip, index: int) -> tuple[list[int], list[int]]:
+    """Display indices of the intact pictures before and after `index`, the nearest first."""
+    intact = np.flatnonzero(clip.status == AccessUnitStatus.INTACT)
+    return intact[intact < index][::-1].tolist(), intact[intact > index].tolist()
 
 
 def _steady_motion(clip: ParsedClip, index: int, anchor: int) -> tuple[np.ndarray, float]:
