@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from b2scvr.ops.stacking import BLUR_SHARES, _blurred, least_squares_weights, stack_guesses
+from b2scvr.ops.stacking import BLUR_SHARES, _blurred, _minimum_on_simplex, least_squares_weights, stack_guesses
 
 
 @pytest.fixture
@@ -41,6 +41,28 @@ def test_weights_are_shares_whatever_the_picture(pictures, upper_half):
         found = least_squares_weights(pictures, picture, upper_half, torch.full((4,), 0.25))
         assert found.min() >= 0
         torch.testing.assert_close(found.sum(1), torch.ones(2))
+
+
+def test_the_nearest_point_of_the_simplex():
+    targets = torch.tensor([[0.2, 0.3, 0.1], [0.5, 0.5, 2.0], [-1.0, 0.9, 0.7]], dtype=torch.float64)
+    found = _minimum_on_simplex(torch.eye(3, dtype=torch.float64).expand(3, 3, 3), targets)
+    expected = torch.tensor([[1 / 3, 13 / 30, 7 / 30], [0.0, 0.0, 1.0], [0.0, 0.6, 0.4]], dtype=torch.float64)
+    torch.testing.assert_close(found, expected)
+
+
+def test_no_other_shares_cost_less():
+    generator = torch.Generator().manual_seed(2)
+    roots = torch.randn(8, 9, 5, generator=generator, dtype=torch.float64)
+    systems, targets = roots.mT @ roots, 3 * torch.randn(8, 5, generator=generator, dtype=torch.float64)
+    others = torch.rand(5000, 5, generator=generator, dtype=torch.float64)
+    others = others**4 / (others**4).sum(1, keepdim=True)
+
+    def cost(weights: torch.Tensor) -> torch.Tensor:
+        return (weights * (weights @ systems / 2 - targets[:, None])).sum(-1)
+
+    found = _minimum_on_simplex(systems, targets)
+    assert (found == 0).any() and (found >= 0).all()
+    assert (cost(found[:, None]) <= cost(others.expand(8, -1, -1)).amin(1, keepdim=True)).all()
 
 
 def test_errors_that_have_nothing_in_common_cancel_out(upper_half):
