@@ -12,9 +12,10 @@ from torch import Tensor
 
 RIDGE = 1e-4  # pull towards the weights that hold without evidence, in squared levels of 1, a pixel
 LEAST_PIXELS = 2000.0  # that many known pixels count for as much as that pull does without any
-# Pixels: sides of the squares over which the mean of the guesses is blurred, guesses for where all disagree.
-BLURS = (5, 13)
-BLUR_SHARES = (0.2, 0.0)  # of those, without evidence
+# Pixels: sides of the squares over which the mean of the guesses is blurred, guesses for where all disagree. Larger squares gain
+# nothing in squared error and show.
+BLURS = (3, 5)
+BLUR_SHARES = (0.1, 0.1)  # of those, without evidence
 
 
 def stack_guesses(guesses: Tensor, picture: Tensor, known: Tensor) -> Tensor:
