@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from b2scvr.bitstream.repair import VECTOR_FIELDS, next_broken, require_spliceab
 from b2scvr.dac.tracker import given_damage
 from b2scvr.fill import surroundings
 from b2scvr.fill.resize import resize_damage, resize_picture, resize_surroundings
+from b2scvr.ops.compute import side_by_side
 from b2scvr.ops.dependents import DependentCorrector
 from b2scvr.ops.masks import DIFFERENCE_LEVELS, at_pixels, damage_mask_by_guesses, within
 from b2scvr.types import (
@@ -84,9 +86,10 @@ class Pipeline:
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
         self.detector, self.restorer, self.mode, self.size, self.decode = detector, restorer, mode, size, decode
-        self.device, self.difference_levels = device, difference_levels
-        self.seconds: dict[str, float] = {}
+        self.device, self.difference_levels = torch.device(device), difference_levels
+        self.seconds: dict[str, float] = {}  # of each stage, added up where pictures are worked at side by side
         self.progress: Progress = no_progress
+        self._one_at_a_time, self._clock = Lock(), Lock()
 
     def recover(
         self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = no_progress
@@ -193,10 +196,9 @@ class Pipeline:
         while chosen := next_broken(repaired.clip, set(fills)):
             clip = _with_vectors(repaired.clip, sent)
             pictures = {}
-            for slot in chosen:
-                around, judged[slot] = self._look(clip, slot)
-                pictures[slot] = _samples(clip, slot, self._restore(around, judged[slot]), judged[slot])
-                fills[slot] = _samples(clip, slot, around.fill, judged[slot])
+            for slot, (around, damage, restored) in zip(chosen, self._restored(clip, chosen), strict=True):
+                judged[slot], fills[slot] = damage, _samples(clip, slot, around.fill, damage)
+                pictures[slot] = _samples(clip, slot, restored, damage)
                 self.progress("recover", len(fills), max(total, len(fills)))
             with self._timed("splice"):
                 repaired = self._splice(repaired, pictures)
@@ -236,11 +238,10 @@ class Pipeline:
         clip, restored, seen = sent, dict[int, np.ndarray](), dict[int, PictureDamage]()
         total = int(_own_damage(sent.status).sum())
         while chosen := next_broken(_lost_as_broken(clip), set(restored)):
-            for slot in chosen:
-                around, seen[slot] = self._look(clip, slot)
+            for slot, (_, seen[slot], picture) in zip(chosen, self._restored(clip, chosen), strict=True):
                 wrong = np.logical_or(seen[slot].macroblocks >= WRONG, clip.lost[slot])
                 pixels = at_pixels(wrong, *clip.frames.shape[1:3])[..., None]
-                restored[slot] = np.where(pixels, self._restore(around, seen[slot]), clip.frames[slot])
+                restored[slot] = np.where(pixels, picture, clip.frames[slot])
                 self.progress("recover", len(restored), total)
             with self._timed("drift"):
                 frames, status = corrector.frames(restored), corrector.status(restored)
@@ -274,12 +275,23 @@ class Pipeline:
         found = CorruptionMasks(masks, confidence)
         return RecoveredClip(clip.frames, found, "frames", None, tuple(sorted(damaged)), self.seconds, clip.notes)
 
+    def _restored(
+        self, clip: ParsedClip, slots: Sequence[int]
+    ) -> Iterator[tuple[Surroundings, PictureDamage, np.ndarray]]:
+        """Yield what surrounds each of the pictures, its damage and itself restored; none of them needs another."""
+
+        def work(slot: int) -> tuple[Surroundings, PictureDamage, np.ndarray]:
+            around, damage = self._look(clip, slot)
+            return around, damage, self._restore(around, damage)
+
+        return side_by_side(work, slots, self.device)
+
     def _look(self, clip: ParsedClip, slot: int, given: np.ndarray | None = None) -> tuple[Surroundings, PictureDamage]:
         with self._timed("fill"):
             around = surroundings(clip, slot)
         if given is not None:
             return around, given_damage(given, around.concealed.shape)
-        with self._timed("detect"):
+        with self._one_at_a_time, self._timed("detect"):  # detectors remember pictures
             damage = self.detector.detect(around)
         return around, within(damage, clip.concealed[slot]) if clip.is_cut_off and clip.exhausted[slot] else damage
 
@@ -295,7 +307,8 @@ class Pipeline:
     def _timed(self, stage: str) -> Iterator[None]:
         start = time.perf_counter()
         yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+        with self._clock:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
 def _samples(clip: ParsedClip, slot: int, picture: np.ndarray, damage: PictureDamage) -> Planes:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from b2scvr.ops.masks import DIFFERENCE_LEVELS, damage_mask, damage_mask_by_guesses
+from b2scvr.ops.masks import DIFFERENCE_LEVELS, damage_mask, damage_mask_by_guesses, within
+from b2scvr.types import PictureDamage
 
 
 def grey(level, height=32, width=48):
@@ -40,3 +41,12 @@ def test_a_single_guess_is_the_mask_of_two_pictures():
 def test_pictures_of_different_sizes_are_refused():
     with pytest.raises(ValueError, match=r"\[32, 48, 3\].*\[16, 48, 3\]"):
         damage_mask_by_guesses(grey(0), (grey(0), grey(0, height=16)))
+
+
+def test_damage_stays_within_what_can_be_wrong():
+    damage = PictureDamage(np.full((2, 3), 0.8, np.float32), np.full((20, 40), 0.7, np.float32), 0.5)
+    concealed = np.array([[False, False, False], [False, True, True]])
+    found = within(damage, concealed)
+    assert found.macroblocks.tolist() == (concealed * np.float32(0.8)).tolist() and found.confidence == 0.5
+    assert (found.mask[16:, 16:] == np.float32(0.7)).all() and found.mask.sum() == pytest.approx(4 * 24 * 0.7, rel=1e-5)
+    assert (damage.macroblocks == np.float32(0.8)).all()  # the argument stays as it was

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from b2scvr.bitstream import reader
 from b2scvr.bitstream.damage import CutModel, damage
@@ -97,6 +98,20 @@ def test_a_picture_that_nothing_could_be_done_for_is_as_damaged_as_the_detector_
 
     recovered = Pipeline(Oracle(clean.clip), Unmoved(clean.clip), decode=reader.decode).recover(alone)
     assert recovered.mode == "splice" and recovered.masks.masks.all()
+
+
+def test_pictures_restored_side_by_side_come_out_as_in_a_row(streams):
+    clean, damaged = reader.decode(streams[0]).clip, reader.decode(streams[1])
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(Pipeline(Oracle(clean), Blur(clean), decode=reader.decode).recover(damaged))
+    finally:
+        torch.set_num_threads(before)
+    row, side = found
+    assert len(row.restored) > 1 and row.restored == side.restored and row.repaired == side.repaired
+    assert np.array_equal(row.masks.masks, side.masks.masks) and set(row.seconds) == set(side.seconds)
 
 
 def test_what_predicts_from_what_never_arrived_is_restored_and_masks_show_the_rest(streams):
