@@ -195,6 +195,7 @@ class Decoder:
             shown = self._reformatter.reformat(frame, format="rgb24", threads=1)
             _write_rgb(shown, (found.crop[2], found.crop[0]), found.frames[len(found.pictures)])
             keep_planes = found.is_broken(frame.pts) or frame.pts in self._orphans
+            keep_planes &= pixel_format_of(frame) == found.pixel_format  # a clip is put back in one format
             found.pictures[frame.pts] = _describe(frame, found.size, section, keep_planes)
 
     def _crop(self, frame: av.VideoFrame) -> tuple[int, int, int, int]:
@@ -249,5 +250,5 @@ def _describe(frame: av.VideoFrame, size: tuple[int, int], section: list[str], k
         qp=dense_qp(parameters if isinstance(parameters, VideoEncParams) else None, height, width),
         modes=prediction_modes.modes_from_log(section, -(-height // MB_SIZE), -(-width // MB_SIZE)),
         is_corrupt=frame.is_corrupt,
-        planes=planes_from_frame(frame) if keep_planes and pixel_format_of(frame) else None,
+        planes=planes_from_frame(frame) if keep_planes else None,
     )

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import weakref
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -48,7 +49,14 @@ class _Nursery:
         self.talk, its_end = socket.socketpair()
         with its_end:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "b2scvr.bitstream.guard", module, str(its_end.fileno())],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "b2scvr.bitstream.guard",
+                    module,
+                    str(its_end.fileno()),
+                ],  # not from this folder
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self.said,
@@ -80,7 +88,7 @@ class _Nursery:
             raise
         if not answer:  # it ended before its child
             _kill(self.process)
-        status = int(answer) if answer else self.process.wait()
+        status = int(answer) if answer else self.process.wait() or 1
         end = os.fstat(self.said.fileno()).st_size
         said = os.pread(self.said.fileno(), _MOST_HEAD_BYTES, max(before, end - _MOST_HEAD_BYTES))
         return status, said.decode(errors="replace")
@@ -92,7 +100,7 @@ class _Nursery:
         return b""
 
 
-_nurseries: dict[tuple[str, str], _Nursery] = {}  # those that wait for a job
+_nurseries: defaultdict[tuple[str, str], list[_Nursery]] = defaultdict(list)  # those that wait for a job
 
 
 def run_guarded(
@@ -119,7 +127,7 @@ def run_guarded(
             raise InputError(
                 f"{name}: decoding took longer than {time_limit_s:.0f} s and was stopped; {_WAY_OUT}"
             ) from error
-        _nurseries.setdefault(place, nursery)
+        _nurseries[place].append(nursery)
         if status == _REFUSED:
             result.seek(0)
             raise InputError(result.read().decode().replace(given or name, name))
@@ -133,16 +141,20 @@ def run_guarded(
         return _load(result)
 
 
-def prepare(function: Callable[[Any], Any]) -> None:
-    """Start the process that `run_guarded` of a function of the same module needs, so that it imports meanwhile."""
+def prepare(function: Callable[[Any], Any], count: int = 1) -> None:
+    """Start the processes that `count` calls of `run_guarded` at a time of one module need, so that they import meanwhile."""
     place = function.__module__, _search_path()
-    _nurseries[place] = _take(place)
+    taken = [_take(place) for _ in range(count)]
+    _nurseries[place] += taken
 
 
 def _take(place: tuple[str, str]) -> _Nursery:
-    """Return the nursery that waits for a job of this module, a new one where there is none; nobody else gets it."""
-    waiting = _nurseries.pop(place, None)
-    return waiting if waiting is not None and waiting.is_ready() else _Nursery(*place)
+    """Return a nursery that waits for a job of this module, a new one where there is none; nobody else gets it."""
+    waiting = _nurseries[place]
+    while waiting:
+        if (found := waiting.pop()).is_ready():
+            return found
+    return _Nursery(*place)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

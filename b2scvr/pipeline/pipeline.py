@@ -160,12 +160,10 @@ class Pipeline:
         """Recover `coded` inside its stream; `whole` is `coded` with its lost access units rebuilt."""
         with self._timed("parse"):
             restore_vectors(whole, self.decode)
-        repaired, fills, judged = self._repair(whole, rebuilt)
+        repaired, filled, fills, judged = self._repair(whole, rebuilt)
         # What the repair did not reach predicts from what never arrived.
         left = _damaged(repaired.clip)
         judged |= {slot: self._look(repaired.clip, slot)[1] for slot in left if slot not in judged}
-        with self._timed("splice"):
-            filled = self._splice(whole, fills)
         number = {
             slot: place for place, slot in enumerate(np.setdiff1d(range(len(whole.clip)), rebuilt.added).tolist())
         }
@@ -185,12 +183,13 @@ class Pipeline:
 
     def _repair(
         self, whole: CodedClip, rebuilt: Rebuilt
-    ) -> tuple[CodedClip, dict[int, Planes], dict[int, PictureDamage]]:
+    ) -> tuple[CodedClip, CodedClip, dict[int, Planes], dict[int, PictureDamage]]:
         """Restore the broken and the rebuilt pictures of `whole`, in decoding order, from what is right around them.
 
-        Returns the repaired stream and, by display index, the classical fill of each restored picture and its damage.
+        Returns the repaired stream, `whole` repaired with the classical fills alone, those by display index, and the damage of
+        each restored picture.
         """
-        sent, repaired = whole.clip, whole
+        sent, repaired, filled = whole.clip, whole, whole
         fills, judged = dict[int, Planes](), dict[int, PictureDamage]()
         total = int((sent.status == AccessUnitStatus.BROKEN).sum())
         while chosen := next_broken(repaired.clip, set(fills)):
@@ -200,15 +199,20 @@ class Pipeline:
                 judged[slot], fills[slot] = damage, _samples(clip, slot, around.fill, damage)
                 pictures[slot] = _samples(clip, slot, restored, damage)
                 self.progress("recover", len(fills), max(total, len(fills)))
+            # With the last of them, the fills' stream too: each decode takes one core.
+            streams = [(repaired, pictures), (whole, fills)][: 2 if len(fills) >= total else 1]
             with self._timed("splice"):
-                repaired = self._splice(repaired, pictures)
+                repaired, filled = (*side_by_side(self._splice, streams, self.device), filled)[:2]
             mark_unrestored(
                 repaired.clip, {slot: rebuilt.samples[slot] for slot in rebuilt.samples if slot not in fills}
             )
-        return repaired, fills, judged
+        if len(fills) < total:  # what was broken became right with what was restored before
+            filled = self._splice((whole, fills))
+        return repaired, filled, fills, judged
 
-    def _splice(self, coded: CodedClip, pictures: dict[int, Planes]) -> CodedClip:
-        """Put pictures into the stream and decode it; slices that stayed but still read as broken go in a second try."""
+    def _splice(self, stream: tuple[CodedClip, dict[int, Planes]]) -> CodedClip:
+        """Put pictures into a stream and decode it; slices that stayed but still read as broken go in a second try."""
+        coded, pictures = stream
         spliced = self.decode(b"".join(splice_stream(coded, pictures)) + coded.suffix)
         left = [s for s in pictures if s < len(spliced.clip) and spliced.clip.status[s] == AccessUnitStatus.BROKEN]
         if left:

@@ -42,7 +42,7 @@ class Recoverer:
         mode: str = "auto",
         size: tuple[int, int] | None = None,
     ) -> None:
-        prepare(decode_guarded)  # imports while the weights are read
+        prepare(decode_guarded, 2)  # imports while the weights are read; at the end two streams are decoded
         self.config = config if isinstance(config, Config) else load_config(config)
         parts = {name: MODELS.build(self.config[name]) for name in ("dac", "cfc")}
         networks = {name: part for name, part in parts.items() if isinstance(part, torch.nn.Module)}

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def started(monkeypatch):
     """Which processes the guard starts."""
     found, popen = [], subprocess.Popen
     monkeypatch.setattr(guard.subprocess, "Popen", lambda *a, **k: found.append(popen(*a, **k)) or found[-1])
-    monkeypatch.setattr(guard, "_nurseries", {})
+    monkeypatch.setattr(guard, "_nurseries", defaultdict(list))
     return found
 
 
@@ -188,7 +189,15 @@ def test_what_one_child_says_is_not_told_of_the_next(clip, jobs):
 def test_threads_have_processes_of_their_own(jobs, started):
     with ThreadPoolExecutor(2) as threads:
         sizes = list(threads.map(lambda n: run_guarded(jobs.size_of, bytes(n), "stream"), range(20)))
-    assert sizes == list(range(20)) and len(started) <= 20
+    assert sizes == list(range(20)) and len(started) <= 2
+
+
+def test_processes_are_prepared_for_several_jobs_at_a_time(jobs, started):
+    guard.prepare(jobs.size_of, 2)
+    guard.prepare(jobs.size_of)
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(lambda n: run_guarded(jobs.size_of, bytes(n), "stream"), range(6))) == list(range(6))
+    assert len(started) == 2
 
 
 def test_a_fork_leaves_the_process_of_its_parent_alone(jobs, started):
@@ -208,12 +217,25 @@ def test_a_fork_leaves_the_process_of_its_parent_alone(jobs, started):
 def test_a_prepared_process_ends_with_the_one_that_prepared_it(tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom b2scvr.bitstream import guard, reader\n"
-        "guard.prepare(reader.decode); print(*[c.process.pid for c in guard._nurseries.values()], flush=True)"
+        "guard.prepare(reader.decode); print(*[c.process.pid for cs in guard._nurseries.values() for c in cs], flush=True)"
     )
     ended = subprocess.run([sys.executable, "-X", "dev", "-c", code], capture_output=True, text=True, check=True)
     assert "Warning" not in ended.stderr
     with pytest.raises(ProcessLookupError):
         os.kill(int(ended.stdout), 0)
+
+
+def test_a_package_of_the_same_name_in_the_working_folder_is_not_taken(tmp_path, clip, jobs, started, monkeypatch):
+    (tmp_path / "b2scvr").mkdir()
+    (tmp_path / "b2scvr" / "__init__.py").write_text("raise SystemExit(0)")
+    monkeypatch.chdir(tmp_path)
+    assert run_guarded(jobs.size_of, b"abc", "stream") == 3 and len(started) == 1
+
+
+def test_a_process_that_ends_well_without_an_answer_is_an_error_too(jobs, started, monkeypatch):
+    monkeypatch.setattr(guard.sys, "executable", "/bin/true")
+    with pytest.raises(InputError, match=r"crashed on this file \(exit status 1\)"):
+        run_guarded(jobs.size_of, b"abc", "stream")
 
 
 def test_names_of_any_letters(tmp_path, jobs):
