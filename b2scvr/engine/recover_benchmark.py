@@ -32,13 +32,13 @@ from b2scvr.cfc.windows import REACH
 from b2scvr.checkpoints.load import load_weights
 from b2scvr.config import load_config
 from b2scvr.fill.surroundings import BEFORE
+from b2scvr.ops.compute import pick_dtype
 from b2scvr.registry import MODELS
 
 SPLICE = "splice"
 SCHEDULES = (*OF_CLIPS, SPLICE)
 GOP = 16  # pictures; BSCV's
 WINDOW_REFERENCES = 2  # pictures; what a window of the release has at most, besides its local ones
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def measure_schedule(setting: RecoverySetting, schedule: str, file: Path | None 
         torch.set_num_threads(setting.threads)
     network = _network(setting)
     device = torch.device(setting.device)
-    dtype = DTYPES[setting.dtype]
+    dtype = pick_dtype(setting.dtype)
     if schedule == SPLICE:
         work = partial(_splice, SpliceRestorer(network.to(device).eval(), dtype), setting, device)
     else:
