@@ -47,16 +47,10 @@ class _Nursery:
     def __init__(self, module: str, search_path: str) -> None:
         self.owner, self.said = os.getpid(), _memory_file()
         self.talk, its_end = socket.socketpair()
+        itself = ("-P", "-m", "b2scvr.bitstream.guard")  # -P: no module comes from the working folder
         with its_end:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "b2scvr.bitstream.guard",
-                    module,
-                    str(its_end.fileno()),
-                ],  # not from this folder
+                [sys.executable, *itself, module, str(its_end.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self.said,
@@ -86,9 +80,11 @@ class _Nursery:
         except BaseException:
             _kill(self.process)
             raise
-        if not answer:  # it ended before its child
+        if answer:
+            status = int(answer)
+        else:  # the nursery ended before its child
             _kill(self.process)
-        status = int(answer) if answer else self.process.wait() or 1
+            status = self.process.wait() or 1
         end = os.fstat(self.said.fileno()).st_size
         said = os.pread(self.said.fileno(), _MOST_HEAD_BYTES, max(before, end - _MOST_HEAD_BYTES))
         return status, said.decode(errors="replace")

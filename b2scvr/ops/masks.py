@@ -29,8 +29,8 @@ def damage_mask_by_guesses(
     decoded, each guess: uint8 [H, W, 3]. A pixel counts where the mean of its largest channel difference from the guesses is
     more than `levels` of 255. ValueError when the pictures have not the same size.
     """
-    mean = np.mean([_largest_difference(decoded, guess) for guess in guesses], axis=0)
-    return close_gaps((mean > levels).astype(np.uint8))
+    total = np.stack([_largest_difference(decoded, guess) for guess in guesses]).sum(0, dtype=np.uint32)
+    return close_gaps((total > levels * len(guesses)).astype(np.uint8))
 
 
 def visible_difference(decoded: np.ndarray, clean: np.ndarray, levels: int = DIFFERENCE_LEVELS) -> np.ndarray:

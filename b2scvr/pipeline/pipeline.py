@@ -160,7 +160,8 @@ class Pipeline:
         """Recover `coded` inside its stream; `whole` is `coded` with its lost access units rebuilt."""
         with self._timed("parse"):
             restore_vectors(whole, self.decode)
-        repaired, filled, fills, judged = self._repair(whole, rebuilt)
+        repaired, filled, judged = self._repair(whole, rebuilt)
+        done = sorted(judged)
         # What the repair did not reach predicts from what never arrived.
         left = _damaged(repaired.clip)
         judged |= {slot: self._look(repaired.clip, slot)[1] for slot in left if slot not in judged}
@@ -178,16 +179,14 @@ class Pipeline:
             *whole.clip.notes, *repair_notes(repaired.clip, rebuilt),
             *level_notes(coded.access_units, repaired.access_units, whole.clip.fps),
         )  # fmt: skip
-        restored = tuple(sorted(number[slot] for slot in fills if slot in number))
+        restored = tuple(number[slot] for slot in done if slot in number)
         return RecoveredClip(frames, masks, "splice", repaired.stream(), restored, self.seconds, notes, rebuilt.added)
 
-    def _repair(
-        self, whole: CodedClip, rebuilt: Rebuilt
-    ) -> tuple[CodedClip, CodedClip, dict[int, Planes], dict[int, PictureDamage]]:
+    def _repair(self, whole: CodedClip, rebuilt: Rebuilt) -> tuple[CodedClip, CodedClip, dict[int, PictureDamage]]:
         """Restore the broken and the rebuilt pictures of `whole`, in decoding order, from what is right around them.
 
-        Returns the repaired stream, `whole` repaired with the classical fills alone, those by display index, and the damage of
-        each restored picture.
+        Returns the repaired stream, `whole` repaired with the classical fills alone, and the damage of each restored picture
+        by display index.
         """
         sent, repaired, filled = whole.clip, whole, whole
         fills, judged = dict[int, Planes](), dict[int, PictureDamage]()
@@ -208,7 +207,7 @@ class Pipeline:
             )
         if len(fills) < total:  # what was broken became right with what was restored before
             filled = self._splice((whole, fills))
-        return repaired, filled, fills, judged
+        return repaired, filled, judged
 
     def _splice(self, stream: tuple[CodedClip, dict[int, Planes]]) -> CodedClip:
         """Put pictures into a stream and decode it; slices that stayed but still read as broken go in a second try."""
@@ -243,8 +242,7 @@ class Pipeline:
         total = int(_own_damage(sent.status).sum())
         while chosen := next_broken(_lost_as_broken(clip), set(restored)):
             for slot, (_, seen[slot], picture) in zip(chosen, self._restored(clip, chosen), strict=True):
-                wrong = np.logical_or(seen[slot].macroblocks >= WRONG, clip.lost[slot])
-                pixels = at_pixels(wrong, *clip.frames.shape[1:3])[..., None]
+                pixels = at_pixels(_wrong(clip, slot, seen[slot]), *clip.frames.shape[1:3])[..., None]
                 restored[slot] = np.where(pixels, picture, clip.frames[slot])
                 self.progress("recover", len(restored), total)
             with self._timed("drift"):
@@ -319,8 +317,12 @@ def _samples(clip: ParsedClip, slot: int, picture: np.ndarray, damage: PictureDa
     """Return the samples of picture `slot`: of `picture`, uint8 [H, W, 3], where it was wrong, else as decoded."""
     planes = rgb_to_planes(picture, *clip.colour, clip.pixel_format, clip.planes[slot].interlaced)
     left, _, top, _ = clip.crop
-    wrong = np.logical_or(damage.macroblocks >= WRONG, clip.lost[slot])
-    return merge_planes(clip.planes[slot], planes, wrong, (top, left))
+    return merge_planes(clip.planes[slot], planes, _wrong(clip, slot, damage), (top, left))
+
+
+def _wrong(clip: ParsedClip, slot: int, damage: PictureDamage) -> np.ndarray:
+    """Which macroblocks of picture `slot` are replaced, bool [h, w]."""
+    return np.logical_or(damage.macroblocks >= WRONG, clip.lost[slot])
 
 
 def _damaged(clip: ParsedClip) -> list[int]:

@@ -3,20 +3,11 @@
 The network answers alone; where damage is, the evaluation tells.
 """
 
-_base_ = ["cfc_tiny.py"]
+_base_ = ["cfc_tiny.py", "few_minutes.py"]
 
 dac = dict(type="ConcealedMacroblocks")
 cfc = dict(trust=1.0)
-train = dict(
-    data="cache/train",
-    seed=0,
-    precision="fp32",
-    workers=0,
-    log_every=20,
-    save_every=200,
-    validate_every=10000,
-    keep=1,
-)
+train = dict(save_every=200, validate_every=10000)
 stages = dict(
     recover=dict(
         steps=400,

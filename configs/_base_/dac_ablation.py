@@ -3,7 +3,7 @@
 No setting compares with the classical fill: vectors and concealment helped to make it.
 """
 
-_base_ = ["dac_tiny.py"]
+_base_ = ["dac_tiny.py", "few_minutes.py"]
 
 dac = dict(
     use_fill=False,
@@ -24,16 +24,7 @@ dac = dict(
     dense_dim=16,
 )
 cfc = dict(type="VectorFill")
-train = dict(
-    data="cache/train",
-    seed=0,
-    precision="fp32",
-    workers=0,
-    log_every=20,
-    save_every=100,
-    validate_every=1000,
-    keep=1,
-)
+train = dict(save_every=100, validate_every=1000)
 stages = dict(
     detect=dict(
         steps=200,
