@@ -11,7 +11,7 @@ from torch import Tensor
 
 from b2scvr.cfc.blend import Blend, CrossFade, PublishedBlend
 from b2scvr.cfc.generator import RecoveryGenerator
-from b2scvr.cfc.portions import GeneratorPortions, LonePicture, PaddedPicture
+from b2scvr.cfc.portions import GeneratorPortions, LonePicture, PaddedPicture, portions_of
 from b2scvr.cfc.stream import PictureStream
 from b2scvr.cfc.windows import DamageWindows, Window, published_windows
 from b2scvr.ops.batch import pictures_to_tensor
@@ -98,8 +98,9 @@ class ClipRestorer:
     """Restores the pictures of a clip inside their masks with the full network; what is outside stays, bit for bit.
 
     schedule: "published", window after window as the release does, all computed anew in each; "exact", the same windows
-    and the same pictures, but each picture is encoded once, windows without damage are left out, and what nobody reads is
-    not computed; "fast", windows around the damage only, cross-faded, with reference pictures that are only looked at.
+    and the same pictures, but each picture is encoded once, windows without damage are left out, what nobody reads is
+    not computed, and on a CPU wide convolutions take fewer products (ops.winograd); "fast", so too, and windows around
+    the damage only, cross-faded, with reference pictures that are only looked at.
     dtype: of the computation (automatic mixed precision when not float32); channels_last: memory layout of convolutions;
     compiled: torch.compile of encoder, transformer and decoder. truncate: whole levels rounded down, as the release
     writes them, in the schedules that follow it; else real numbers until the end. Raises ValueError for weights that are no
@@ -128,6 +129,8 @@ class ClipRestorer:
             for part in (network.encoder, network.transformer, network.decoder):
                 part.compile()
         self.schedule, self.device, self.dtype, self.truncate = schedule, torch.device(device), dtype, truncate
+        plain = schedule == "published" or compiled
+        self.portions = GeneratorPortions(network) if plain else portions_of(network, dtype)
         self.largest_cache = 0  # pictures of which something was kept at once, in the last clip
         self.largest_buffer = 0  # pictures in memory at once, in the last clip
         self.computed: dict[str, int] = {}  # how often each portion was computed, in the last clip
@@ -152,7 +155,7 @@ class ClipRestorer:
         stream = PictureStream(pictures, masks)
         blend: Blend = CrossFade() if self.schedule == "fast" else PublishedBlend(self.truncate)
         vectors = vectors if self.network.window_flow.needs_vectors else None
-        cache = WindowCache(GeneratorPortions(self.network), stream, vectors, self.device)
+        cache = WindowCache(self.portions, stream, vectors, self.device)
         self.largest_cache = self.largest_buffer = done = 0
         plan = DamageWindows() if self.schedule == "fast" else published_windows
         windows = plan(stream.exists, stream.damaged)

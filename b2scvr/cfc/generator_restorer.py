@@ -38,7 +38,8 @@ class GeneratorRestorer(PictureRestorer):
     ) -> None:
         super().__init__(network, device, dtype)
         self.clips = ClipRestorer(network, schedule, device, dtype, channels_last, compiled, truncate)
-        self.network = SpliceRestorer(network, dtype)
+        shared = None if schedule == "published" else self.clips.portions
+        self.network = SpliceRestorer(network, dtype, shared)
 
     def restore_clip(
         self, clip: ParsedClip, masks: np.ndarray, size: tuple[int, int] | None, progress: Progress

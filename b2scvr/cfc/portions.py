@@ -13,6 +13,7 @@ from torch import Tensor
 
 from b2scvr.cfc.experts import ExpertMixture
 from b2scvr.cfc.generator import RecoveryGenerator
+from b2scvr.layers.winograd import with_winograd
 from b2scvr.ops.padding import pad_to_multiple
 from b2scvr.ops.warp import ChainedFlow
 
@@ -150,6 +151,16 @@ class GeneratorPortions:
         if network.experts is not None:
             embedding = network.embedding(inside)
         return Content(feature, embedding)
+
+
+def portions_of(network: RecoveryGenerator, dtype: torch.dtype) -> GeneratorPortions:
+    """Return the portions of a network that is not trained any more, as they are computed soonest where it is.
+
+    dtype: of the computation. In float32 on a CPU wide convolutions take fewer products (layers.winograd), of the weights
+    that the network has now.
+    """
+    on_cpu = next(network.parameters()).device.type == "cpu"
+    return GeneratorPortions(with_winograd(network) if on_cpu and dtype == torch.float32 else network)
 
 
 def _joined(mixtures: Sequence[ExpertMixture]) -> ExpertMixture:

@@ -8,20 +8,26 @@ import torch
 from torch import Tensor
 
 from b2scvr.cfc.generator import RecoveryGenerator
-from b2scvr.cfc.portions import GeneratorPortions
+from b2scvr.cfc.portions import GeneratorPortions, portions_of
 
 
 class SpliceRestorer:
     """`RecoveryGenerator.restore_picture` with the same result, without what nobody reads.
 
     The pictures around the broken one are right, so their corrupted content is nothing, computed once for all; of the
-    last transformer block and of the decoder only the broken picture is asked.
+    last transformer block and of the decoder only the broken picture is asked. On a CPU wide convolutions take fewer
+    products (ops.winograd), of the weights that the network has when this is made. portions: where there are some already.
     """
 
-    def __init__(self, network: RecoveryGenerator, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        network: RecoveryGenerator,
+        dtype: torch.dtype = torch.float32,
+        portions: GeneratorPortions | None = None,
+    ) -> None:
         self.network = network
         self.dtype = dtype
-        self.portions = GeneratorPortions(network)
+        self.portions = portions or portions_of(network, dtype)
 
     @torch.inference_mode()
     def restore_picture(self, window: Tensor, current: int, mask: Tensor, **unread: Any) -> Tensor:

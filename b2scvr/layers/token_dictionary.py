@@ -148,9 +148,10 @@ class ConvFeedForward(nn.Module):
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """[B, N, C] of the grid (H, W) = size -> the same."""
-        hidden = F.gelu(self.fc1(x))
-        grid = hidden.transpose(1, 2).reshape(len(x), -1, *size)
-        return self.fc2(hidden + F.gelu(self.dwconv(grid)).flatten(2).transpose(1, 2))
+        hidden = F.gelu(self.fc1(x)).unflatten(1, size)
+        # Strides as those of channels_last, a batch of one too: the convolution copies nothing.
+        near = self.dwconv(hidden.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return self.fc2((hidden + F.gelu(near)).flatten(1, 2))
 
 
 class TokenDictionaryLayer(nn.Module):

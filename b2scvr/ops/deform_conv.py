@@ -7,7 +7,6 @@ torchvision's operator runs on accelerators. On a CPU its loops are scalar, so t
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import deform_conv2d
 
@@ -31,14 +30,19 @@ def _by_grid_sample(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bia
     kernel = weight.shape[-1]
     taps = kernel * kernel
     groups = mask.shape[1] // taps
-    offset = offset.reshape(batch * groups, taps, 2, height, width)
+    offset = offset.reshape(batch, groups, taps, 2, height, width)
+    mask = mask.reshape(batch, groups, 1, taps * height, width)
+    kernels = weight.reshape(len(weight), groups, channels // groups * taps)
     position = torch.arange(kernel, device=x.device) - kernel // 2
-    tap_y = position.repeat_interleave(kernel).view(taps, 1, 1)
-    tap_x = position.repeat(kernel).view(taps, 1, 1)
-    ys = offset[:, :, 0] + tap_y + torch.arange(height, device=x.device).view(height, 1)
-    xs = offset[:, :, 1] + tap_x + torch.arange(width, device=x.device)
-    flat = (batch * groups, taps * height, width)
-    columns = sample(x.reshape(batch * groups, channels // groups, height, width), xs.reshape(flat), ys.reshape(flat))
-    columns = columns.reshape(batch, groups, channels // groups, taps, height, width)
-    columns = columns * mask.reshape(batch, groups, 1, taps, height, width)
-    return F.conv2d(columns.reshape(batch, channels * taps, height, width), weight.reshape(len(weight), -1, 1, 1), bias)
+    ys = torch.arange(height, device=x.device).view(height, 1) + position.repeat_interleave(kernel).view(taps, 1, 1)
+    xs = torch.arange(width, device=x.device) + position.repeat(kernel).view(taps, 1, 1)
+    found = []
+    for n in range(batch):
+        out = x.new_zeros(1, 1) if bias is None else bias[:, None]
+        # Group by group: what was sampled is summed up while it is in the processor's cache.
+        for group, part in enumerate(x[n : n + 1].chunk(groups, 1)):
+            moved_y, moved_x = (ys + offset[n, group, :, 0], xs + offset[n, group, :, 1])
+            columns = sample(part, moved_x.flatten(0, 1)[None], moved_y.flatten(0, 1)[None])[0] * mask[n, group]
+            out = torch.addmm(out, kernels[:, group], columns.view(-1, height * width))
+        found.append(out.view(-1, height, width))
+    return torch.stack(found)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from b2scvr.cfc.clip_restorer import ClipRestorer
-from b2scvr.cfc.portions import GeneratorPortions
+from b2scvr.cfc.portions import GeneratorPortions, portions_of
+from b2scvr.layers.winograd import WinogradConv2d, with_winograd
 
 SIZE = (24, 36)
 CLOSE = 1e-3 * 255  # levels
@@ -47,6 +48,23 @@ def test_portions_put_together_are_the_network(generator, scene, preset, parts):
             ..., : mask.shape[-2], : mask.shape[-1]
         ]
     torch.testing.assert_close(found, expected[[0, 2]], atol=1e-5, rtol=1e-4)
+
+
+def test_exact_is_published_with_fewer_products_too(generator, clip, monkeypatch):
+    monkeypatch.setattr("b2scvr.cfc.portions.with_winograd", lambda network: with_winograd(network, smallest=4))
+    network = generator("official")
+    pictures, masks = clip(12, (2, 3, 7))
+    restorer = ClipRestorer(network, "exact", truncate=False)
+    assert any(isinstance(module, WinogradConv2d) for module in restorer.portions.network.modules())
+    exact = np.stack([picture.astype(np.float32) for picture in restorer.restore_levels(pictures, masks)])
+    assert np.abs(levels(network, "published", pictures, masks) - exact).max() < CLOSE
+
+
+def test_where_products_are_not_spared(generator):
+    network = generator()
+    for options in (dict(schedule="published"), dict(compiled=True)):
+        assert ClipRestorer(network, **options).portions.network is network
+    assert portions_of(network, torch.bfloat16).network is network
 
 
 @pytest.mark.parametrize("preset", ["official", "corrected"])

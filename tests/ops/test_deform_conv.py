@@ -28,6 +28,12 @@ def test_zero_offsets_make_a_convolution(kernel):
     torch.testing.assert_close(out, F.conv2d(x, weight, bias, padding=kernel // 2), atol=1e-4, rtol=1e-4)
 
 
+def test_no_bias_is_a_bias_of_zero():
+    x, offset, mask, weight, bias = inputs(3)
+    without = modulated_deform_conv2d(x, offset, mask, weight, None)
+    torch.testing.assert_close(without, modulated_deform_conv2d(x, offset, mask, weight, torch.zeros_like(bias)))
+
+
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_same_values_and_gradients_as_torchvision(kernel):
     values = inputs(kernel)
