@@ -21,9 +21,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from b2scvr.data import augment
 from b2scvr.data.cache import SampleEntry, read_index
-from b2scvr.data.sample import Box, TrainingSample, open_record, read_sample
+from b2scvr.data.sample import VALID_STEPS, Box, TrainingSample, open_record, read_sample
 from b2scvr.ops.batch import pictures_to_tensor, to_tensors
 from b2scvr.ops.masks import at_pixels
+from b2scvr.ops.stacking import candidate_weights, combine_candidates
 from b2scvr.types import MB_SIZE, InputError
 
 Batch = dict[str, Tensor]
@@ -46,6 +47,7 @@ class View:
     crop: (height, width) pixels, multiples of 16; band: macroblock rows over the full width; neither: whole pictures.
     mirror, recolour: augmentation. jitter: the recovery mask begins early or late, as a detector's does. oracle_masks: the
     recovery mask is the visible damage, no more and no less (an ablation: what masks are worth).
+    stacked: a crop comes with the candidates stacked as all of its picture tells (ops.stacking), as in recovery.
     broken_only: leave dependent pictures out. max_pixels: leave larger pictures out (height times width).
     """
 
@@ -57,6 +59,7 @@ class View:
     broken_only: bool = True
     max_pixels: int | None = None
     oracle_masks: bool = False
+    stacked: bool = False
 
     def __post_init__(self) -> None:
         if self.crop is not None and self.band is not None:
@@ -107,7 +110,8 @@ class PairDataset(StepDataset):
 
     Each item is what `ops.batch.to_tensors` gives, and: target [3, H, W] in [0, 1]; visible [1, H, W], 1 = visibly
     damaged; mask [1, H, W] in [0, 1], what recovery is told is wrong (broken pictures: a macroblock suffix; others: the
-    visible damage, widened); wrong, concealed, slice_start, damage_trace [h, w]; broken [] (1 or 0).
+    visible damage, widened); wrong, concealed, slice_start, damage_trace [h, w]; broken [] (1 or 0); where the view asks for
+    it, stacked [3, H, W].
 
     Raises InputError for a folder without samples or without one large enough for the view.
     """
@@ -131,6 +135,7 @@ class PairDataset(StepDataset):
         if self.view.band is not None:
             sample = augment.start_slices(sample)
         blocks = self._blocks(rng, suspect, np.array(record["slice_start"]))
+        weights = _stack_weights(record, blocks) if self.view.stacked and box is not None else None
         if box is not None:
             blocks = blocks[box.top : box.top + box.rows, box.left : box.left + box.columns]
         mask = self._mask(rng, sample, blocks)
@@ -138,7 +143,10 @@ class PairDataset(StepDataset):
             sample, mask = augment.mirror(sample), mask[:, ::-1]
         if self.view.recolour:
             sample = augment.recolour(rng, sample)
-        return _tensors(sample, mask)
+        tensors = _tensors(sample, mask)
+        if weights is not None:
+            tensors["stacked"] = combine_candidates(tensors["candidates"][None], weights)[0]
+        return tensors
 
     def size_key(self, entry: int) -> tuple[int, ...]:
         """Samples of one batch must agree in this."""
@@ -259,6 +267,14 @@ def collate(items: list[Batch]) -> Batch:
 def whole(view: View) -> View:
     """Return `view` for validation: whole pictures, nothing drawn."""
     return replace(view, crop=None, band=None, mirror=False, recolour=False, jitter=False)
+
+
+def _stack_weights(record: np.void, blocks: np.ndarray) -> Tensor:
+    """Return `candidate_weights` [1, K + 1] of the whole picture; blocks: [h, w], which are told to be wrong if it is broken."""
+    wrong = at_pixels(blocks, *record["mask"].shape) if record["broken"] else np.array(record["mask"])
+    mask = torch.from_numpy(wrong.astype(np.float32))
+    valid = torch.from_numpy(np.array(record["candidate_valid"], np.float32)) / VALID_STEPS
+    return candidate_weights(pictures_to_tensor(record["candidates"])[None], valid[None], mask[None, None])
 
 
 def _tensors(sample: TrainingSample, mask: np.ndarray) -> Batch:

@@ -47,6 +47,7 @@ class StageSettings:
     broken_only: bool = True
     max_pixels: int | None = None
     oracle_masks: bool = False
+    stacked: bool = False
     samples: tuple[str, ...] = ("pictures",)  # or "windows", or both: a full generator's
     local: int = 5  # windows: pictures that follow one another
     references: int = 3  # windows: pictures from elsewhere in the clip
@@ -97,6 +98,7 @@ class StageSettings:
             self.broken_only,
             self.max_pixels,
             self.oracle_masks,
+            self.stacked,
         )
 
     @property

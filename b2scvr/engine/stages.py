@@ -18,6 +18,7 @@ from b2scvr.ops.batch import mask_at_pixels
 from b2scvr.types import MB_SIZE
 
 RECOVER_INPUTS = ("window", "candidates", "candidate_valid", "mask", "motion", "distance", "evidence")
+OPTIONAL_INPUTS = ("stacked",)  # of the recovery network: where a batch has it
 MAX_PSNR_DB = 100.0
 MARK = 0.5  # opacity of marked pixels in pictures
 WRONG = 0.5  # probability from which a pixel or macroblock counts as found
@@ -92,12 +93,12 @@ class RecoverStage:
 
     def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """See Stage."""
-        output = network(current=BEFORE, **{name: batch[name] for name in RECOVER_INPUTS})
+        output = network(**self.inputs(batch))
         return recovery_losses(output, batch["target"], batch["mask"], **self.loss)
 
     def judge(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the PSNR (dB, RGB, whole picture) as decoded, with the classical fill in the mask, and as restored."""
-        output = network(current=BEFORE, **{name: batch[name] for name in RECOVER_INPUTS})
+        output = network(**self.inputs(batch))
         decoded, fill = batch["candidates"][:, 0], batch["candidates"][:, -1]
         filled = decoded + (fill - decoded) * batch["mask"]
         pictures = {"decoded": decoded, "fill": filled, "restored": output.restored.float().clamp(0, 1)}
@@ -105,8 +106,14 @@ class RecoverStage:
 
     def show(self, network: nn.Module, batch: Batch) -> list[Tensor]:
         """Return the picture as decoded, as restored, and the true one."""
-        output = network(current=BEFORE, **{name: batch[name] for name in RECOVER_INPUTS})
+        output = network(**self.inputs(batch))
         return [batch["candidates"][:, 0], output.restored, batch["target"]]
+
+    @staticmethod
+    def inputs(batch: Batch) -> dict[str, Any]:
+        """Return what the network's forward takes."""
+        present = {name: batch[name] for name in OPTIONAL_INPUTS if name in batch}
+        return {"current": BEFORE, **{name: batch[name] for name in RECOVER_INPUTS}, **present}
 
 
 STAGES: dict[str, type[DetectStage] | type[RecoverStage]] = {"detect": DetectStage, "recover": RecoverStage}

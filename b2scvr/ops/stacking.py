@@ -24,13 +24,8 @@ def stack_guesses(guesses: Tensor, picture: Tensor, known: Tensor) -> Tensor:
     picture: [B, 3, H, W] in [0, 1]; known: [B, 1, H, W] in [0, 1], how far it is right. Weights are of the whole picture, none
     is negative, they sum to one. Blurred means of the guesses are combined with them.
     """
-    mean = guesses.mean(1)
-    blurred = [_blurred(mean, side) for side in BLURS]
-    terms = torch.stack([*guesses.unbind(1), *blurred], 1)
-    share = (1 - sum(BLUR_SHARES)) / guesses.shape[1]
-    prior = terms.new_tensor([share] * guesses.shape[1] + list(BLUR_SHARES))
-    weights = least_squares_weights(terms, picture, known, prior)
-    return torch.einsum("bk,bkchw->bchw", weights, terms)
+    terms = _with_blurred_means(guesses)
+    return _combined(terms, _stack_weights(terms, picture, known))
 
 
 @torch.no_grad()
@@ -42,6 +37,19 @@ def stack_candidates(candidates: Tensor, candidate_valid: Tensor, mask: Tensor) 
     """
     known = (1 - mask) * candidate_valid[:, :1]
     return stack_guesses(candidates[:, 1:].float(), candidates[:, 0].float(), known.float()).to(candidates.dtype)
+
+
+@torch.no_grad()
+def candidate_weights(candidates: Tensor, candidate_valid: Tensor, mask: Tensor) -> Tensor:
+    """Return the weights [B, K + 1] with which `stack_candidates` combines what it is given, for `combine_candidates`."""
+    terms, known = _with_blurred_means(candidates[:, 1:]), (1 - mask) * candidate_valid[:, :1]
+    return _stack_weights(terms, candidates[:, 0], known)
+
+
+@torch.no_grad()
+def combine_candidates(candidates: Tensor, weights: Tensor) -> Tensor:
+    """Return candidates [B, K, 3, H, W] combined with `candidate_weights`, [B, 3, H, W]."""
+    return _combined(_with_blurred_means(candidates[:, 1:]), weights)
 
 
 def least_squares_weights(terms: Tensor, picture: Tensor, known: Tensor, prior: Tensor) -> Tensor:
@@ -57,6 +65,23 @@ def least_squares_weights(terms: Tensor, picture: Tensor, known: Tensor, prior: 
     system = moments + pull * torch.eye(len(prior), dtype=torch.float64, device=terms.device)
     target = pull[..., 0] * prior.double()
     return _minimum_on_simplex(system, target).to(terms.dtype)
+
+
+def _with_blurred_means(guesses: Tensor) -> Tensor:
+    """Return guesses [B, K, 3, H, W] and their mean blurred over each of BLURS, [B, K + 2, 3, H, W]."""
+    mean = guesses.mean(1)
+    return torch.stack([*guesses.unbind(1), *(_blurred(mean, side) for side in BLURS)], 1)
+
+
+def _stack_weights(terms: Tensor, picture: Tensor, known: Tensor) -> Tensor:
+    """Return the weights of guesses and blurred means; without evidence all guesses weigh the same."""
+    guesses = terms.shape[1] - len(BLURS)
+    share = (1 - sum(BLUR_SHARES)) / guesses
+    return least_squares_weights(terms, picture, known, terms.new_tensor([share] * guesses + list(BLUR_SHARES)))
+
+
+def _combined(terms: Tensor, weights: Tensor) -> Tensor:
+    return torch.einsum("bk,bkchw->bchw", weights, terms)
 
 
 def _blurred(picture: Tensor, side: int) -> Tensor:

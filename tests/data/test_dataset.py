@@ -9,6 +9,7 @@ import torch
 from b2scvr.data.cache import SampleEntry, write_json
 from b2scvr.data.dataset import MAKING_SECONDS, Draw, PairDataset, StepSampler, View, make_loader, whole
 from b2scvr.data.sample import SAMPLE_VERSION, save_sample
+from b2scvr.ops.stacking import candidate_weights, combine_candidates
 from b2scvr.types import InputError
 
 SIZES = [(96, 128), (96, 128), (88, 120), (96, 128), (88, 120)]
@@ -83,6 +84,14 @@ def test_without_jitter_the_mask_is_the_suffix_of_wrong_macroblocks(cache):
     item = PairDataset(cache, View())[Draw(0, 0, 0)]
     expected = (np.arange(48).reshape(6, 8) >= 20).repeat(16, 0).repeat(16, 1)
     assert np.array_equal(item["mask"][0].numpy(), expected)
+
+
+def test_a_crop_is_stacked_as_its_whole_picture_tells(cache):
+    view = View(crop=(64, 64), stacked=True)
+    item, whole_picture = PairDataset(cache, view)[Draw(0, 0, 0)], PairDataset(cache, View())[Draw(0, 0, 0)]
+    weights = candidate_weights(*(whole_picture[name][None] for name in ("candidates", "candidate_valid", "mask")))
+    torch.testing.assert_close(item["stacked"], combine_candidates(item["candidates"][None], weights)[0])
+    assert "stacked" not in PairDataset(cache, View(stacked=True))[Draw(0, 0, 0)]
 
 
 def test_bands_keep_the_width_and_begin_a_slice(cache):

@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from b2scvr.ops.stacking import BLUR_SHARES, _blurred, _minimum_on_simplex, least_squares_weights, stack_guesses
+from b2scvr.ops.stacking import (
+    BLUR_SHARES,
+    _blurred,
+    _minimum_on_simplex,
+    candidate_weights,
+    combine_candidates,
+    least_squares_weights,
+    stack_candidates,
+    stack_guesses,
+)
 
 
 @pytest.fixture
@@ -86,6 +95,18 @@ def test_one_guess_is_what_comes_back_and_blurred_where_nothing_speaks_for_it(pi
     flat = torch.full_like(one, 0.3)
     torch.testing.assert_close(stack_guesses(flat, 0 * flat[:, 0], 0 * upper_half), flat[:, 0])
     assert sum(BLUR_SHARES) < 1
+
+
+def test_weights_can_be_found_here_and_used_there(pictures, upper_half):
+    candidates, valid, mask = (
+        pictures.repeat(1, 2, 1, 1, 1),
+        torch.ones(2, 2 * pictures.shape[1], 64, 80),
+        1 - upper_half,
+    )
+    weights = candidate_weights(candidates, valid, mask)
+    torch.testing.assert_close(combine_candidates(candidates, weights), stack_candidates(candidates, valid, mask))
+    assert weights.min() >= 0
+    torch.testing.assert_close(weights.sum(1), torch.ones(2))
 
 
 def test_pictures_of_a_batch_do_not_mix(pictures, upper_half):
