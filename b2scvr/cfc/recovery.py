@@ -32,12 +32,12 @@ from b2scvr.registry import MODELS
 from b2scvr.types import CANDIDATES, MB_SIZE
 
 # The small network: what the arguments of RecoveryNetwork leave out.
-TINY_ENCODER = dict(stem=(16, 16, 32, 32), tail=((32, 1), (32, 2), (32, 1)))
-TINY_AUGMENTATION = dict(dims=(32, 64, 128), reductions=(8, 4, 2), heads=4)
+TINY_ENCODER = dict(stem=(8, 16, 24, 24), tail=((24, 2), (24, 1)))
+TINY_AUGMENTATION = dict(dims=(16, 32, 64), reductions=(8, 4, 2), heads=4)
 TINY_COMPLETION = dict(depths=(2,), heads=4, window=8, mlp_ratio=2.0)
-TINY_EXPERTS = dict(num_experts=2, blocks=1, depth=2, num_tokens=32)
-TINY_PROPAGATION = dict(kernel_size=1, groups=8, depth=2, reach=1)
-TINY_TRANSFORMER = dict(dim=128, depth=2, heads=4, window=(4, 8), expand=(2, 4), focal_window=(3, 3), ffn_channels=8)
+TINY_EXPERTS = dict(num_experts=2, blocks=1, depth=2, num_tokens=16)
+TINY_PROPAGATION = dict(kernel_size=1, groups=8, depth=1, reach=1)
+TINY_TRANSFORMER = dict(dim=96, depth=2, heads=4, window=(4, 8), expand=(2, 4), focal_window=(3, 3), ffn_channels=8)
 
 
 @dataclass
@@ -76,7 +76,7 @@ class RecoveryNetwork(nn.Module):
         evidence_channels: int = len(CHANNELS),
         encoder: dict | None = None,
         trunk: nn.Module | None = None,
-        trunk_channels: Sequence[int] = (16, 32, 48),
+        trunk_channels: Sequence[int] = (8, 16, 32),
         augmentation: dict | None = None,
         completion: dict | None = None,
         embedding_dim: int = 64,
@@ -84,7 +84,7 @@ class RecoveryNetwork(nn.Module):
         experts: dict | None = None,
         propagation: dict | None = None,
         transformer: dict | None = None,
-        skip_channels: int = 24,
+        skip_channels: int = 16,
         fill_weight: float = 0.95,
         stack: bool = True,
         trust: float = 1.0,

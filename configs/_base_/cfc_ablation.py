@@ -1,12 +1,11 @@
 """The small recovery network for a few CPU minutes from scratch: what its gate, experts and augmentation are worth.
 
-The network answers alone; where damage is, the evaluation tells.
+Where damage is, the evaluation tells.
 """
 
 _base_ = ["cfc_tiny.py", "few_minutes.py"]
 
 dac = dict(type="ConcealedMacroblocks")
-cfc = dict(trust=1.0)
 train = dict(save_every=200, validate_every=10000)
 stages = dict(
     recover=dict(

@@ -18,16 +18,18 @@ train = dict(
 stages = dict(
     # The change point belongs to whole pictures: no crops, no mirror images.
     detect=dict(steps=2200, batch=2, lr=4e-4, warmup=100, ema=0.998, recolour=True, broken_only=False),
+    # Crops come with the stack of their whole picture, at which the network starts: fast learning throws it off.
     recover=dict(
-        steps=1600,
+        steps=4000,
         batch=4,
-        lr=5e-4,
+        lr=6e-4,
         warmup=100,
         ema=0.998,
-        crop=(160, 160),
+        crop=(128, 128),
         mirror=True,
-        recolour=True,
         jitter=True,
-        broken_only=False,
+        broken_only=True,
+        stacked=True,
+        loss=dict(psnr_weight=0.1, gradient_weight=0.2),
     ),
 )
