@@ -8,12 +8,17 @@ from b2scvr.ops import winograd
 from b2scvr.ops.winograd import winograd_conv2d, winograd_kernel
 
 
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
 def test_a_kernel_of_one_value_moves_the_picture():
     x, weight = torch.rand(1, 1, 6, 9), torch.zeros(1, 1, 3, 3)
     weight[..., 0, 1] = 1  # what is above
     moved = winograd_conv2d(x, winograd_kernel(weight))
-    torch.testing.assert_close(moved[..., 1:, :], x[..., :-1, :], atol=1e-6, rtol=1e-6)
-    torch.testing.assert_close(moved[..., 0, :], torch.zeros(1, 1, 9), atol=1e-6, rtol=0)
+    torch.testing.assert_close(moved[..., 1:, :], x[..., :-1, :], atol=1e-5, rtol=0)
+    torch.testing.assert_close(moved[..., 0, :], torch.zeros(1, 1, 9), atol=1e-5, rtol=0)
 
 
 def test_ones_count_the_neighbours():
