@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from b2scvr.data import augment
 from b2scvr.data.cache import SampleEntry, read_index
-from b2scvr.data.sample import VALID_STEPS, Box, TrainingSample, open_record, read_sample
+from b2scvr.data.sample import Box, TrainingSample, open_record, read_field, read_sample
 from b2scvr.ops.batch import pictures_to_tensor, to_tensors
 from b2scvr.ops.masks import at_pixels
 from b2scvr.ops.stacking import candidate_weights, combine_candidates
@@ -271,9 +271,9 @@ def whole(view: View) -> View:
 
 def _stack_weights(record: np.void, blocks: np.ndarray) -> Tensor:
     """Return `candidate_weights` [1, K + 1] of the whole picture; blocks: [h, w], which are told to be wrong if it is broken."""
-    wrong = at_pixels(blocks, *record["mask"].shape) if record["broken"] else np.array(record["mask"])
+    wrong = at_pixels(blocks, *record["mask"].shape) if record["broken"] else record["mask"]
     mask = torch.from_numpy(wrong.astype(np.float32))
-    valid = torch.from_numpy(np.array(record["candidate_valid"], np.float32)) / VALID_STEPS
+    valid = torch.from_numpy(read_field(record, "candidate_valid"))
     return candidate_weights(pictures_to_tensor(record["candidates"])[None], valid[None], mask[None, None])
 
 

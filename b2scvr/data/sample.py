@@ -101,11 +101,15 @@ def load_sample(path: Path, box: Box | None = None) -> TrainingSample:
 
 def read_sample(record: np.void, box: Box | None = None) -> TrainingSample:
     """Return the sample, or the part of it in `box`, of a mapped record (`open_record`)."""
-    cut = {name: _cut(name, record[name], box) for name in record.dtype.names or () if name != "version"}
-    truth = {name: np.array(cut.pop(name)) for name in ("target", "mask", "wrong")}
-    restored = bool(cut.pop("restored", cut["broken"]))  # older samples know of broken pictures only
-    values: dict[str, Any] = {name: _restored(name, value) for name, value in cut.items()}
+    values = {name: read_field(record, name, box) for name in record.dtype.names or () if name != "version"}
+    truth = {name: values.pop(name) for name in ("target", "mask", "wrong")}
+    restored = values.pop("restored", values["broken"])  # older samples know of broken pictures only
     return TrainingSample(Surroundings(**values), **truth, restored=restored)
+
+
+def read_field(record: np.void, name: str, box: Box | None = None) -> Any:
+    """Return one field, or the part of it in `box`, of a mapped record, in the carrier's own type."""
+    return _restored(name, _cut(name, record[name], box))
 
 
 def _cut(name: str, array: np.ndarray, box: Box | None) -> np.ndarray:
