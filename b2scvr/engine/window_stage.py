@@ -123,6 +123,10 @@ class WindowStage:
 
 def stage_for(name: str, network: nn.Module, settings: StageSettings, runtime: Runtime) -> Stage:
     """Return the stage called `name` that trains `network`; ValueError for settings that are of another network."""
+    if settings.stacked and not getattr(network, "stack", False):
+        raise ValueError(
+            f"stages.{name}.stacked: this {type(network).__name__} does not start at a stack of the candidates; leave it out"
+        )
     if isinstance(network, RecoveryGenerator) and name == "recover":
         return WindowStage(network, runtime, settings.loss, settings.discriminator, settings.perceptual)
     if settings.discriminator is not None or settings.perceptual is not None or settings.samples != (PICTURES,):

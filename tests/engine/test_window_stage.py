@@ -191,6 +191,7 @@ def test_an_empty_mask_trains_without_harm(windows):
         (["stages.recover.loss.style_weight=1.0"], "unknown key 'style_weight'"),
         (["stages.recover.samples=(videos,)"], "samples must be some of pictures, windows"),
         (["cfc.type=RecoveryNetwork"], "RecoveryNetwork|unknown key"),
+        (["stages.recover.stacked=True"], r"recover\.stacked: this RecoveryGenerator does not start at a stack"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_before_training(make_config, tmp_path, options, message):
