@@ -1,7 +1,7 @@
 """The classical guesses of the damaged picture: how the network reads them, and how it blends them into its answer.
 
 Legend: K candidates (0 = the decoder's own picture, the last = the best classical fill), C feature channels, S channels
-of the half-resolution skip.
+of the skip; H, W the size at which the network works.
 """
 
 from __future__ import annotations
@@ -22,10 +22,18 @@ class CandidateStem(nn.Module):
 
     [candidates | valid | |candidate - fill| | mask] -> 2x2 conv of stride 2 -> 3x3 conv -> skip (half size)
     skip -> 3x3 conv of stride 2, plus evidence through a 3x3 conv on its macroblock grid -> feature (quarter size)
+
+    downscale: pixels of the picture a pixel at which the network works. ValueError when no whole number of its features fit
+    into a macroblock.
     """
 
-    def __init__(self, num_candidates: int, evidence_channels: int, skip_channels: int, channels: int) -> None:
+    def __init__(
+        self, num_candidates: int, evidence_channels: int, skip_channels: int, channels: int, downscale: int = 1
+    ) -> None:
         super().__init__()
+        if downscale < 1 or MB_SIZE % (STRIDE * downscale):
+            raise ValueError(f"downscale must be a divisor of {MB_SIZE // STRIDE}, got {downscale}")
+        self.features_per_macroblock = MB_SIZE // (STRIDE * downscale)
         planes = 3 * num_candidates + num_candidates + (num_candidates - 1) + 1
         self.mix = nn.Conv2d(planes, skip_channels, 2, 2)
         self.refine = nn.Conv2d(skip_channels, skip_channels, 3, padding=1)
@@ -33,18 +41,19 @@ class CandidateStem(nn.Module):
         self.evidence = nn.Conv2d(evidence_channels, channels, 3, padding=1)
         self.combine = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, candidates: Tensor, valid: Tensor, mask: Tensor, evidence: Tensor) -> tuple[Tensor, Tensor]:
-        """candidates: [B, K, 3, H, W] in [-1, 1]; valid: [B, K, H, W]; mask: [B, 1, H, W]; evidence: [B, E, h, w].
+    def forward(
+        self, candidates: Tensor, valid: Tensor, difference: Tensor, mask: Tensor, evidence: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """candidates: [B, K, 3, H, W] in [-1, 1]; valid: [B, K, H, W]; difference: [B, K - 1, H, W], to the fill; mask:
+        [B, 1, H, W]; evidence: [B, E, h, w], on the macroblock grid.
 
-        H and W are multiples of 4; evidence is on the macroblock grid. Returns the skip [B, S, H / 2, W / 2] and the
-        feature [B, C, H / 4, W / 4].
+        H and W are multiples of 4. Returns the skip [B, S, H / 2, W / 2] and the feature [B, C, H / 4, W / 4].
         """
-        difference = (candidates[:, :-1] - candidates[:, -1:]).abs().mean(2)
         planes = torch.cat((candidates.flatten(1, 2), valid, difference, mask), 1)
         skip = F.leaky_relu(self.mix(planes), LEAK, inplace=True).contiguous(memory_format=torch.channels_last)
         skip = F.leaky_relu(self.refine(skip), LEAK, inplace=True)
         size = (planes.shape[-2] // STRIDE, planes.shape[-1] // STRIDE)
-        told = F.interpolate(self.evidence(evidence), scale_factor=MB_SIZE // STRIDE, mode="nearest")
+        told = F.interpolate(self.evidence(evidence), scale_factor=self.features_per_macroblock, mode="nearest")
         feature = F.leaky_relu(self.reduce(skip) + told[..., : size[0], : size[1]], LEAK, inplace=True)
         return skip, self.combine(feature)
 

@@ -1,7 +1,7 @@
 """The recovery network: one damaged picture, the pictures around it and classical guesses of it -> the picture restored.
 
 Legend: B batch, N pictures of the window, K candidates, C feature channels, E evidence channels; h, w macroblock rows
-and columns; feature maps have a quarter of the picture's size.
+and columns; feature maps have a quarter of the size at which the network works, the picture's own or `downscale` times smaller.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from b2scvr.layers.frame_encoder import FrameEncoder
 from b2scvr.layers.propagation import BidirectionalPropagation
 from b2scvr.ops.evidence import CHANNELS
 from b2scvr.ops.padding import pad_to_multiple
+from b2scvr.ops.scaling import enlarge, shrink
 from b2scvr.ops.stacking import stack_candidates
 from b2scvr.ops.warp import AnchoredMotion, downscale_flow
 from b2scvr.registry import MODELS
@@ -68,6 +69,8 @@ class RecoveryNetwork(nn.Module):
     `trunk_channels`, finest first, in place of the small ConvTrunk (Hiera in the published network). stack: the fill gives
     way to all guesses combined as the right part of the picture tells (ops.stacking). trust: share of the network's own
     picture in the answer, in [0, 1]; the rest is that of the stack. augment: without it there is no HA and no trunk.
+    downscale: the network looks at pictures that many times smaller; its blend weights and residual are enlarged, what it
+    blends keeps its own size.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class RecoveryNetwork(nn.Module):
         stack: bool = True,
         trust: float = 1.0,
         augment: bool = True,
+        downscale: int = 1,
     ) -> None:
         super().__init__()
         if num_candidates < 2:
@@ -97,11 +101,11 @@ class RecoveryNetwork(nn.Module):
             )
         if not 0 <= trust <= 1 or (trust < 1 and not stack):
             raise ValueError(f"trust must be in [0, 1], and 1 without a stack, got {trust}")
-        self.num_candidates, self.stack, self.trust = num_candidates, stack, trust
+        self.num_candidates, self.stack, self.trust, self.downscale = num_candidates, stack, trust, downscale
         self.embedding_size = embedding_size
         self.encoder = FrameEncoder(**{**TINY_ENCODER, **(encoder or {})})
         channels = self.encoder.out_channels
-        self.stem = CandidateStem(num_candidates, evidence_channels, skip_channels, channels)
+        self.stem = CandidateStem(num_candidates, evidence_channels, skip_channels, channels, downscale)
         self.trunk: nn.Module | None = None
         self.augmentation: HierarchicalAugmentation | None = None
         if augment:
@@ -144,14 +148,16 @@ class RecoveryNetwork(nn.Module):
         if self.stack:
             fill = stack_candidates(candidates, candidate_valid, mask) if stacked is None else stacked
             candidates = torch.cat((candidates[:, :-1], fill[:, None]), 1)
-        pictures, guesses, valid, soft_mask, flow = (
-            pad_to_multiple(x, STRIDE) for x in (window * 2 - 1, candidates * 2 - 1, candidate_valid, mask, motion)
+        difference = (candidates[:, :-1] - candidates[:, -1:]).abs().mean(2) * 2
+        pictures, guesses, valid, difference, soft_mask, flow = (
+            shrink(pad_to_multiple(x, STRIDE * self.downscale), self.downscale)
+            for x in (window * 2 - 1, candidates * 2 - 1, candidate_valid, difference, mask, motion / self.downscale)
         )
         decoded, fill = guesses[:, 0], guesses[:, -1]
         corrupted = decoded * soft_mask
 
         features, corrupted_feature = self._encode(pictures, current, decoded, fill, corrupted, soft_mask)
-        skip, told = self.stem(guesses, valid, soft_mask, evidence)
+        skip, told = self.stem(guesses, valid, difference, soft_mask, evidence)
         if self.augmentation is not None and self.trunk is not None:
             corrupted_feature = self.augmentation(corrupted_feature, self.trunk(corrupted), soft_mask)
         feature = self.completion(features[:, current] + told, corrupted_feature)
@@ -160,7 +166,7 @@ class RecoveryNetwork(nn.Module):
         feature = self.propagation(features, self._flow(flow, current), target=current)
         others, away = _others(features, current), _others(distance[..., None], current)
         feature = self.transformer(feature[:, None], others, away)[:, 0]
-        weights, residual = (x[..., :height, :width] for x in self.head(feature, skip))
+        weights, residual = (enlarge(x, self.downscale)[..., :height, :width] for x in self.head(feature, skip))
 
         blend = candidates[:, -1].lerp((weights[:, :, None] * candidates).sum(1) + residual, self.trust)
         restored = candidates[:, 0] * (1 - mask) + blend * mask

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from b2scvr.ops.scaling import shrink
+
 
 def warp(x: Tensor, flow: Tensor, padding_mode: str = "zeros") -> Tensor:
     """Return `x` sampled where `flow` points: out(p) = x(p + flow(p)), bilinear.
@@ -35,7 +37,7 @@ def downscale_flow(flow: Tensor, factor: int) -> Tensor:
 
     H and W must be multiples of `factor`. Averages each cell, and divides the values because the pixels grow.
     """
-    return F.avg_pool2d(flow, factor) / factor
+    return shrink(flow, factor) / factor
 
 
 class ChainedFlow:

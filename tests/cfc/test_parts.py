@@ -102,10 +102,31 @@ def test_nonsense_is_refused():
 
 def test_stem_has_both_resolutions():
     stem = CandidateStem(3, 5, 4, 6)
-    candidates = torch.rand(2, 3, 3, 20, 24)
-    skip, feature = stem(candidates, torch.ones(2, 3, 20, 24), torch.ones(2, 1, 20, 24), torch.rand(2, 5, 2, 2))
+    candidates, valid, difference, mask = (torch.rand(2, *shape, 20, 24) for shape in ((3, 3), (3,), (2,), (1,)))
+    skip, feature = stem(candidates, valid, difference, mask, torch.rand(2, 5, 2, 2))
     assert skip.shape == (2, 4, 10, 12)
     assert feature.shape == (2, 6, 5, 6)
+
+
+@pytest.mark.parametrize(("downscale", "cells"), [(1, 4), (2, 2), (4, 1)])
+def test_evidence_lies_where_its_macroblock_is_at_every_size_that_the_network_works_at(downscale, cells):
+    torch.manual_seed(0)
+    stem = CandidateStem(3, 1, 4, 6, downscale)
+    torch.nn.init.zeros_(stem.evidence.weight)
+    stem.evidence.weight.data[:, :, 1, 1] = 1  # its own macroblock alone
+    stem.combine = torch.nn.Identity()
+    maps = [torch.rand(1, *shape, 12 * cells, 20 * cells) for shape in ((3, 3), (3,), (2,), (1,))]
+    evidence = torch.zeros(1, 1, 3, 5)
+    before = stem(*maps, evidence)[1]
+    evidence[0, 0, 1, 3] = 9
+    rows, columns = torch.nonzero((stem(*maps, evidence)[1] - before).abs().sum((0, 1)), as_tuple=True)
+    assert (rows.min(), rows.max()) == (cells, 2 * cells - 1)
+    assert (columns.min(), columns.max()) == (3 * cells, 4 * cells - 1)
+
+
+def test_a_size_at_which_macroblocks_would_have_no_whole_feature_is_refused():
+    with pytest.raises(ValueError, match="downscale must be a divisor of 4, got 3"):
+        CandidateStem(3, 1, 4, 6, 3)
 
 
 def test_head_starts_at_the_weights_that_it_says():

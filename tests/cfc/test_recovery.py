@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from b2scvr.cfc import RecoveryNetwork
 from b2scvr.config import load_config
 from b2scvr.losses.recovery import recovery_losses
+from b2scvr.ops.scaling import enlarge, shrink
 from b2scvr.ops.stacking import stack_candidates
 from b2scvr.registry import MODELS
 
@@ -68,11 +69,32 @@ def test_output_is_what_it_says(build, inputs):
     torch.testing.assert_close(out.blend, blend)
 
 
+@pytest.mark.parametrize("downscale", [1, 2])
 @pytest.mark.parametrize("size", [(36, 50), (16, 16), (33, 71), (5, 3)])
-def test_any_size(build, inputs, size):
-    out = build()(**inputs(size=size))
+def test_any_size(build, inputs, size, downscale):
+    out = build(downscale=downscale)(**inputs(size=size))
     assert out.restored.shape == (1, 3, *size)
     assert torch.isfinite(out.restored).all()
+
+
+def test_a_network_that_works_smaller_is_told_the_same_and_blends_at_full_size(build, inputs):
+    small, network = inputs(size=(32, 48)), build(stack=False)
+    with torch.no_grad():  # a fresh head is almost still
+        network.head.head.weight.normal_(std=0.1)
+    half = build(stack=False, downscale=2)
+    half.load_state_dict(network.state_dict())
+    large = {  # pictures of squares of one colour: two by two pixels are what was one
+        name: x.repeat_interleave(2, -1).repeat_interleave(2, -2) if isinstance(x, torch.Tensor) and x.dim() > 3 else x
+        for name, x in small.items()
+    }
+    large["motion"] = large["motion"] * 2
+    for values in (small, large):
+        values["evidence"] = torch.zeros_like(values["evidence"])
+    out, expected = half(**large), network(**small)
+    assert out.restored.shape[-2:] == (64, 96)
+    torch.testing.assert_close(shrink(out.weights, 2), shrink(enlarge(expected.weights, 2), 2), atol=1e-5, rtol=1e-4)
+    blend = (out.weights[:, :, None] * large["candidates"]).sum(1) + out.residual
+    torch.testing.assert_close(out.blend, blend)
 
 
 @pytest.mark.parametrize(("pictures", "current"), [(1, 0), (2, 0), (2, 1), (5, 3)])
