@@ -23,6 +23,7 @@ from b2scvr.data import augment
 from b2scvr.data.cache import SampleEntry, read_index
 from b2scvr.data.sample import Box, TrainingSample, open_record, read_field, read_sample
 from b2scvr.ops.batch import pictures_to_tensor, to_tensors
+from b2scvr.ops.compute import keep_freed_memory
 from b2scvr.ops.masks import at_pixels
 from b2scvr.ops.stacking import candidate_weights, combine_candidates
 from b2scvr.types import MB_SIZE, InputError
@@ -309,4 +310,5 @@ def _as_it_is(batch: Batch) -> Batch:
 
 
 def _start_worker(worker: int) -> None:
+    keep_freed_memory()
     torch.set_num_threads(1)

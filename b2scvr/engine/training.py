@@ -22,6 +22,7 @@ from b2scvr.engine.trainer import Trainer
 from b2scvr.engine.training_data import make_data
 from b2scvr.engine.value_types import explained
 from b2scvr.engine.window_stage import stage_for
+from b2scvr.ops.compute import keep_freed_memory
 from b2scvr.registry import MODELS
 
 WEIGHTS = "weights.safetensors"  # in the work folder: the averaged weights of all stages trained there
@@ -59,6 +60,7 @@ def train(
     if Path(run.work_dir).exists() and not Path(run.work_dir).is_dir():
         raise ValueError(f"{run.work_dir} is a file; choose a folder with --work-dir")
     chosen = _choose(stages, stage, resume)
+    keep_freed_memory()
     runtime = Runtime(run.precision, device, run.parallel, run.shard_units)
     if not torch.cuda.is_available() or device == "cpu":
         torch.set_num_threads(max(1, torch.get_num_threads() - run.workers))

@@ -14,7 +14,7 @@ from b2scvr.cfc import make_restorer
 from b2scvr.checkpoints.load import load_weights
 from b2scvr.config import Config, load_config
 from b2scvr.dac import Calibration, make_tracker
-from b2scvr.ops.compute import pick_device, pick_dtype
+from b2scvr.ops.compute import keep_freed_memory, pick_device, pick_dtype
 from b2scvr.ops.masks import DIFFERENCE_LEVELS
 from b2scvr.pipeline.pipeline import Pipeline, Progress, no_progress
 from b2scvr.registry import MODELS
@@ -42,6 +42,7 @@ class Recoverer:
         mode: str = "auto",
         size: tuple[int, int] | None = None,
     ) -> None:
+        keep_freed_memory()
         prepare(decode_guarded, 2)  # imports while the weights are read; at the end two streams are decoded
         self.config = config if isinstance(config, Config) else load_config(config)
         parts = {name: MODELS.build(self.config[name]) for name in ("dac", "cfc")}
