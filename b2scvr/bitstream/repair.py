@@ -91,13 +91,13 @@ def restore_vectors(coded: CodedClip, decode: Callable[[bytes], CodedClip]) -> N
     vector prediction passes the answer on to the neighbours: next to a broken picture vectors come out wrong although
     their bits arrived. With the broken pictures replaced by intra pictures, whatever their samples, that influence is
     gone. Temporal direct prediction (8.4.1.2.3) takes the vectors themselves from there: such pictures are left as they
-    are. `decode` parses a stream.
+    are. A stream without B slices has neither, and is not decoded again. `decode` parses a stream.
 
     Raises SpliceError when the stream cannot be spliced.
     """
     clip = coded.clip
     broken = {slot: planes for slot, planes in clip.planes.items() if _is_broken(clip.status[slot])}
-    if not broken:
+    if not broken or B_SLICE not in clip.nal_units["slice_type"] % SLICE_KINDS:
         return
     probe = decode(b"".join(splice_stream(coded, broken)) + coded.suffix).clip
     if len(probe) != len(clip):

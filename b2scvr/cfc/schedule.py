@@ -59,8 +59,8 @@ class PictureRestorer:
         batch = {name: x[None].to(self.device) for name, x in inputs.items()}
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             picture = self.network.restore_picture(current=surroundings.current, **batch)
-        wrong = mask[rows, columns].numpy() > 0
-        restored[rows, columns][wrong] = tensor_to_picture(picture[0])[wrong]
+        wrong = mask[rows, columns, None].numpy() > 0
+        restored[rows, columns] = np.where(wrong, tensor_to_picture(picture[0]), restored[rows, columns])
         return restored
 
     def _mask(self, surroundings: Surroundings, damage: PictureDamage) -> Tensor:

@@ -6,6 +6,8 @@ them where nothing is known, and how far to average: errors of guesses that agre
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -85,13 +87,17 @@ def _combined(terms: Tensor, weights: Tensor) -> Tensor:
 
 
 def _blurred(picture: Tensor, side: int) -> Tensor:
-    """Return the means over squares of `side` pixels, [B, 3, H, W], of what lies inside the picture; rows, then columns."""
-    planes = picture.flatten(0, 1)[:, None]
-    for shape in ((side, 1), (1, side)):  # sums by convolution: pooling takes many times as long on a CPU
-        kernel, reach = planes.new_ones(1, 1, *shape), (shape[0] // 2, shape[1] // 2)
-        inside = F.conv2d(torch.ones_like(planes[:1]), kernel, padding=reach)
-        planes = F.conv2d(planes, kernel, padding=reach) / inside
-    return planes[:, 0].unflatten(0, picture.shape[:2])
+    """Return the means over squares of `side` pixels, [..., H, W], of what lies inside the picture."""
+    total = _sums(_sums(picture, -2, side), -1, side)
+    inside = [_sums(picture.new_ones(size), -1, side) for size in picture.shape[-2:]]
+    return total / (inside[0][:, None] * inside[1])
+
+
+def _sums(x: Tensor, axis: int, side: int) -> Tensor:
+    """Return the sums of `side` neighbours along an axis, -2 or -1: of slices, pooling takes many times as long on a CPU."""
+    reach = side // 2
+    padded = F.pad(x, (0, 0) * (-1 - axis) + (reach, reach))
+    return reduce(torch.add, (padded.narrow(axis, start, x.shape[axis]) for start in range(side)))
 
 
 def _minimum_on_simplex(system: Tensor, target: Tensor) -> Tensor:

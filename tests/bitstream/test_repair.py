@@ -56,14 +56,24 @@ def test_vectors_come_back_as_they_were_sent(clean, broken):
     assert np.array_equal(coded.clip.frames, broken.clip.frames)
 
 
+def never(data):
+    raise AssertionError("nothing to decode again")
+
+
 def test_an_intact_clip_is_left_alone(clean):
     coded = copy.deepcopy(clean)
-
-    def never(data):
-        raise AssertionError("nothing to decode again")
-
     restore_vectors(coded, never)
     assert _different(coded.clip, clean.clip) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_without_b_pictures_vectors_come_as_they_were_sent(moving, seed):
+    stream = encode_h264(moving(20), options={"bf": "0", "refs": "3"})
+    coded = decode(damage(stream, CutModel(1, length=200, seed=seed))[0])
+    lost = set(np.flatnonzero(coded.clip.status == AccessUnitStatus.BROKEN))
+    assert lost and (coded.clip.status == AccessUnitStatus.DEPENDENT).any()
+    restore_vectors(coded, never)
+    assert set(_different(coded.clip, decode(stream).clip)) <= lost
 
 
 def test_a_probe_of_another_length_is_refused(broken, clean):
