@@ -83,6 +83,10 @@ class Planes:
     v: np.ndarray
     interlaced: bool = False  # two fields: each has chroma of its own, in the rows of its parity
 
+    def has_samples_of(self, other: Planes) -> bool:
+        """Whether all samples are those of `other`."""
+        return all(map(np.array_equal, (self.y, self.u, self.v), (other.y, other.u, other.v)))
+
 
 @dataclass
 class ParsedClip:

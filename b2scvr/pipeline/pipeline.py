@@ -191,21 +191,25 @@ class Pipeline:
         sent, repaired, filled = whole.clip, whole, whole
         fills, judged = dict[int, Planes](), dict[int, PictureDamage]()
         total = int((sent.status == AccessUnitStatus.BROKEN).sum())
+        is_filled = True  # what is restored are the fills themselves
         while chosen := next_broken(repaired.clip, set(fills)):
             clip = _with_vectors(repaired.clip, sent)
             pictures = {}
             for slot, (around, damage, restored) in zip(chosen, self._restored(clip, chosen), strict=True):
                 judged[slot], fills[slot] = damage, _samples(clip, slot, around.fill, damage)
                 pictures[slot] = _samples(clip, slot, restored, damage)
+                is_filled &= pictures[slot].has_samples_of(fills[slot])
                 self.progress("recover", len(fills), max(total, len(fills)))
             # With the last of them, the fills' stream too: each decode takes one core.
-            streams = [(repaired, pictures), (whole, fills)][: 2 if len(fills) >= total else 1]
+            streams = [(repaired, pictures), (whole, fills)][: 2 if len(fills) >= total and not is_filled else 1]
             with self._timed("splice"):
                 repaired, filled = (*side_by_side(self._splice, streams, self.device), filled)[:2]
             mark_unrestored(
                 repaired.clip, {slot: rebuilt.samples[slot] for slot in rebuilt.samples if slot not in fills}
             )
-        if len(fills) < total:  # what was broken became right with what was restored before
+        if is_filled:
+            filled = repaired
+        elif len(fills) < total:  # what was broken became right with what was restored before
             filled = self._splice((whole, fills))
         return repaired, filled, judged
 

@@ -85,6 +85,32 @@ def test_masks_ask_the_fill_beside_the_restored_picture(streams):
     assert mask_scores(recovered.masks.masks, true).iou > mask_scores(alone, true).iou + 0.03
 
 
+def test_the_fills_have_a_stream_of_their_own_where_something_else_was_restored(streams):
+    clean, damaged = reader.decode(streams[0]).clip, reader.decode(streams[1])
+
+    class Fill(Oracle):
+        def restore(self, surroundings, damage):
+            return surroundings.fill
+
+    class Inverted(Oracle):
+        def restore(self, surroundings, damage):
+            return 255 - surroundings.fill
+
+    def streams_decoded(restorer):
+        decoded = []
+
+        def decode(data):
+            decoded.append(data)
+            return reader.decode(data)
+
+        repaired = Pipeline(Oracle(clean), restorer(clean), decode=decode).recover(damaged).repaired
+        assert repaired in decoded
+        return decoded
+
+    alone, beside = streams_decoded(Fill), streams_decoded(Inverted)
+    assert len(beside) == len(alone) + 1 and alone[-1] in beside
+
+
 def test_a_picture_that_nothing_could_be_done_for_is_as_damaged_as_the_detector_says(streams):
     clean = reader.decode(streams[0])
     unit = bytearray(clean.access_units[0])
