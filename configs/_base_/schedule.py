@@ -20,12 +20,12 @@ stages = dict(
     detect=dict(steps=2200, batch=2, lr=4e-4, warmup=100, ema=0.998, recolour=True, broken_only=False),
     # Crops come with the stack of their whole picture, at which the network starts: fast learning throws it off.
     recover=dict(
-        steps=4000,
+        steps=4400,
         batch=4,
         lr=6e-4,
         warmup=100,
         ema=0.998,
-        crop=(128, 128),
+        crop=(192, 192),
         mirror=True,
         jitter=True,
         broken_only=True,
