@@ -148,7 +148,7 @@ class RecoveryNetwork(nn.Module):
         if self.stack:
             fill = stack_candidates(candidates, candidate_valid, mask) if stacked is None else stacked
             candidates = torch.cat((candidates[:, :-1], fill[:, None]), 1)
-        difference = (candidates[:, :-1] - candidates[:, -1:]).abs().mean(2) * 2
+        difference = (candidates[:, :-1] - candidates[:, -1:]).abs().mean(2) * 2  # of values in [-1, 1]
         pictures, guesses, valid, difference, soft_mask, flow = (
             shrink(pad_to_multiple(x, STRIDE * self.downscale), self.downscale)
             for x in (window * 2 - 1, candidates * 2 - 1, candidate_valid, difference, mask, motion / self.downscale)
