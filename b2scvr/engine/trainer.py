@@ -33,6 +33,7 @@ from b2scvr.engine.stages import Stage
 from b2scvr.engine.training_log import TrainingLog, time_left
 from b2scvr.engine.validation import pictures, validate
 
+SECOND_WORD_S = 1.0  # within which PyTorch's signal handler tells of a worker whose pipe broke
 MAX_SKIPPED = 20  # steps in a row without a finite gradient before training gives up
 logger = logging.getLogger(__name__)
 
@@ -123,10 +124,13 @@ class Trainer:
         Raises TrainingStoppedError when a process that makes samples dies, OSError when a file cannot be written.
         """
         try:
-            return self._fit(data, validation, deadline)
+            try:
+                return self._fit(data, validation, deadline)
+            except (ConnectionError, EOFError):
+                time.sleep(SECOND_WORD_S)  # the pipe broke before PyTorch's signal handler told: it still will
+                raise
         except (RuntimeError, ConnectionError, EOFError) as error:
-            # PyTorch tells it by its words alone, or the pipe breaks first, and at any moment: the state may be half a step
-            # on, and is not saved.
+            # PyTorch tells it by its words alone, and at any moment: the state may be half a step on, and is not saved.
             if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
             raise TrainingStoppedError(f"{self.tag}: a process that makes samples died ({error})") from error

@@ -126,6 +126,28 @@ def test_a_worker_that_dies_is_told_and_costs_no_checkpoint(make_trainer, data, 
     assert again.fit(data)
 
 
+def test_a_death_that_is_told_twice_is_one_error(make_trainer):
+    told = []
+
+    def second_word(*_):
+        told.append(True)
+        raise RuntimeError("DataLoader worker (pid 1) is killed by signal: Killed.")
+
+    class Broken:
+        def batches(self, *_, **__):
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            raise ConnectionResetError("the pipe broke first")
+
+    before = signal.signal(signal.SIGALRM, second_word)
+    try:
+        with pytest.raises(TrainingStoppedError, match="a process that makes samples died"):
+            make_trainer("run").fit(Broken())
+        assert told
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_a_full_disk_costs_no_earlier_checkpoint(make_trainer, data, monkeypatch):
     trainer = make_trainer("run")
 
