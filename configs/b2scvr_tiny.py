@@ -6,3 +6,6 @@ checkpoint = "checkpoints/b2scvr_tiny.safetensors"
 
 # What is restored is smoother than what was lost, so it differs less from the damage than the truth (15 levels) does.
 difference_levels = 14
+
+# Broken pictures are moved towards what the next right picture says of them.
+hindsight = True

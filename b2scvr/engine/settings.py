@@ -18,7 +18,18 @@ from b2scvr.registry import MODELS
 
 SCHEDULES = ("cosine", "step")
 STAGE_PARTS = {"detect": "dac", "recover": "cfc"}  # which network a stage trains
-TOP_KEYS = ("dac", "cfc", "checkpoint", "pretrained", "track", "frames", "difference_levels", "train", "stages")
+TOP_KEYS = (
+    "dac",
+    "cfc",
+    "checkpoint",
+    "pretrained",
+    "track",
+    "frames",
+    "difference_levels",
+    "hindsight",
+    "train",
+    "stages",
+)
 Settings = TypeVar("Settings")
 
 

@@ -20,6 +20,7 @@ from b2scvr.bitstream.rebuild import Rebuilt, mark_unrestored, rebuild_lost, rep
 from b2scvr.bitstream.repair import VECTOR_FIELDS, next_broken, require_spliceable, restore_vectors, splice_stream
 from b2scvr.dac.tracker import given_damage
 from b2scvr.fill import surroundings
+from b2scvr.fill.hindsight import hindsight
 from b2scvr.fill.resize import resize_damage, resize_picture, resize_surroundings
 from b2scvr.ops.compute import side_by_side
 from b2scvr.ops.dependents import DependentCorrector
@@ -70,7 +71,8 @@ class Pipeline:
     the broken pictures, correct what depends on them along the stream's vectors), "frames" (every damaged picture on its
     own), "auto" (splice where possible, else drift, else frames, with a note). size: (width, height) at which the restorer
     works; None is the native one. decode: how repaired streams are read. device: where drift is corrected.
-    difference_levels: of 255; a pixel that the repair changed by more counts as damaged.
+    difference_levels: of 255; a pixel that the repair changed by more counts as damaged. hindsight: broken pictures, once
+    restored, are moved towards what the next right picture says of them (fill.hindsight).
     """
 
     def __init__(
@@ -82,11 +84,12 @@ class Pipeline:
         decode: Decode = decode_guarded,
         device: torch.device | str = "cpu",
         difference_levels: int = DIFFERENCE_LEVELS,
+        hindsight: bool = False,
     ) -> None:
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
         self.detector, self.restorer, self.mode, self.size, self.decode = detector, restorer, mode, size, decode
-        self.device, self.difference_levels = torch.device(device), difference_levels
+        self.device, self.difference_levels, self.hindsight = torch.device(device), difference_levels, hindsight
         self.seconds: dict[str, float] = {}  # of each stage, added up where pictures are worked at side by side
         self.progress: Progress = no_progress
         self._one_at_a_time, self._clock = Lock(), Lock()
@@ -288,7 +291,13 @@ class Pipeline:
 
         def work(slot: int) -> tuple[Surroundings, PictureDamage, np.ndarray]:
             around, damage = self._look(clip, slot)
-            return around, damage, self._restore(around, damage)
+            restored = self._restore(around, damage)
+            after = slot + int(around.distance[-1])
+            if self.hindsight and after > slot:
+                wrong = at_pixels(_wrong(clip, slot, damage), *restored.shape[:2])
+                with self._timed("recover"):
+                    restored = hindsight(clip, slot, after, restored, wrong)
+            return around, damage, restored
 
         return side_by_side(work, slots, self.device)
 

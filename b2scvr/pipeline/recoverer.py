@@ -15,11 +15,11 @@ from b2scvr.checkpoints.load import load_weights
 from b2scvr.config import Config, load_config
 from b2scvr.dac import Calibration, make_tracker
 from b2scvr.ops.compute import keep_freed_memory, pick_device, pick_dtype
-from b2scvr.ops.masks import DIFFERENCE_LEVELS
 from b2scvr.pipeline.pipeline import Pipeline, Progress, no_progress
 from b2scvr.registry import MODELS
 from b2scvr.types import CorruptionMasks, RecoveredClip
 
+PIPELINE_OPTIONS = ("difference_levels", "hindsight")  # arguments of Pipeline that a config may give
 ROOT = Path(__file__).resolve().parents[2]  # configs/ and checkpoints/ live there
 
 
@@ -58,10 +58,8 @@ class Recoverer:
             parts["dac"] = make_tracker(networks["dac"], self.device, number_type, known, **tracking)
         if "cfc" in networks:
             parts["cfc"] = make_restorer(networks["cfc"], self.device, number_type, **self.config.get("frames", {}))
-        levels = self.config.get("difference_levels", DIFFERENCE_LEVELS)
-        self.pipeline = Pipeline(
-            parts["dac"], parts["cfc"], mode=mode, size=size, device=self.device, difference_levels=levels
-        )
+        options = {name: self.config[name] for name in PIPELINE_OPTIONS if name in self.config}
+        self.pipeline = Pipeline(parts["dac"], parts["cfc"], mode=mode, size=size, device=self.device, **options)
 
     def recover(
         self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = no_progress

@@ -10,8 +10,9 @@ from b2scvr.bitstream import reader
 from b2scvr.bitstream.damage import CutModel, damage
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.nal import scan
+from b2scvr.data.pairs import wrong_macroblocks
 from b2scvr.metrics.masks import mask_scores
-from b2scvr.ops.masks import damage_mask
+from b2scvr.ops.masks import at_pixels, damage_mask
 from b2scvr.pipeline import Pipeline
 from b2scvr.types import AccessUnitStatus, InputError, PictureDamage, SpliceError
 
@@ -109,6 +110,29 @@ def test_the_fills_have_a_stream_of_their_own_where_something_else_was_restored(
 
     alone, beside = streams_decoded(Fill), streams_decoded(Inverted)
     assert len(beside) == len(alone) + 1 and alone[-1] in beside
+
+
+def test_hindsight_brings_what_was_restored_wrongly_nearer_to_the_truth():
+    stream = encode_h264(texture(), gop=16, options={"bf": "0"})
+    cut = CutModel(slices_per_gop=1, position=0.4, length=100, seed=3)
+    clean, damaged = reader.decode(stream).clip, reader.decode(damage(stream, cut)[0])
+
+    class Brighter(Oracle):
+        def detect(self, surroundings):
+            wrong = wrong_macroblocks(surroundings.decoded, clean.frames[surroundings.index], 0)
+            pixels = at_pixels(wrong, *surroundings.decoded.shape[:2])
+            return PictureDamage(wrong.astype(np.float32), pixels.astype(np.float32), 1.0)
+
+        def restore(self, surroundings, damage):
+            return np.clip(super().restore(surroundings, damage).astype(int) + 20, 0, 255).astype(np.uint8)
+
+    plain, better = (
+        Pipeline(Brighter(clean), Brighter(clean), decode=reader.decode, hindsight=hindsight).recover(damaged)
+        for hindsight in (False, True)
+    )
+    gains = [psnr(better.frames[s], clean.frames[s]) - psnr(plain.frames[s], clean.frames[s]) for s in plain.restored]
+    assert max(gains) > 0.8 and min(gains) > -0.1
+    assert np.array_equal(reader.decode(better.repaired).clip.frames, better.frames)
 
 
 def test_a_picture_that_nothing_could_be_done_for_is_as_damaged_as_the_detector_says(streams):
