@@ -52,6 +52,16 @@ def test_trust_is_the_share_of_the_network(build, inputs):
         build(trust=0.5, stack=False)
 
 
+def test_without_trust_nothing_is_run(build, inputs, monkeypatch):
+    values = inputs()
+    network = build(trust=0.0)
+    stacked = stack_candidates(values["candidates"], values["candidate_valid"], values["mask"])
+    whole = network(**values).restored
+    torch.testing.assert_close(network.restore_picture(**values), whole)
+    monkeypatch.setattr(network, "encoder", None)
+    torch.testing.assert_close(network.restore_picture(**values, stacked=stacked), whole)
+
+
 def test_outside_the_mask_it_is_the_decoders_picture(build, inputs):
     values = inputs()
     out = build()(**values)
