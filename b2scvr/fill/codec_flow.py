@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from b2scvr.fill.vectors import NO_REFERENCE, motion_from_vectors, picture_vectors
+from b2scvr.fill.vectors import NO_REFERENCE, SIDES, motion_from_vectors, picture_vectors
 from b2scvr.types import AccessUnitStatus, ParsedClip
 
-SIDES = ("past", "future")
 MOSTLY_TOLD = 0.5  # share of a picture's cells; with fewer vectors of its own, those of other pictures are asked
 FAINTEST_VOTE = 0.015  # a quarter of a vote that assumes constant speed (vectors.SPEED_WEIGHT)
 

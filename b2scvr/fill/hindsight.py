@@ -10,10 +10,9 @@ import cv2
 import numpy as np
 
 from b2scvr.fill.flow import optical_flow, warp
-from b2scvr.fill.vectors import NO_REFERENCE, picture_vectors
+from b2scvr.fill.vectors import NO_REFERENCE, SIDES, picture_vectors
 from b2scvr.types import MV_BLOCK, AccessUnitStatus, ParsedClip
 
-SIDES = ("past", "future")
 WHOLLY = 0.99  # a pixel read between others counts as traced when this share of them is
 LEAST_COVER = 0.25  # share of a pixel that must be told of
 NOISE = 20.0  # mean square miss, in squared levels, where nothing is wrong, ...

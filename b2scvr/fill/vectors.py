@@ -18,6 +18,7 @@ OUTLIER_PX = 1.0  # votes this far from the consensus count half
 ROBUST_ROUNDS = 2
 NEARLY = 0.75  # share of a point's four cells that must lead to the anchor
 NO_REFERENCE = -1
+SIDES = ("past", "future")  # the two lists of vectors
 _OPPOSITE = {"past": "future", "future": "past"}
 Votes = tuple[np.ndarray, np.ndarray, np.ndarray]  # landing point [n, 2] px, motion to the anchor [n, 2] px, weight [n]
 
