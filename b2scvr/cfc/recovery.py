@@ -73,6 +73,8 @@ class RecoveryNetwork(nn.Module):
     blends keeps its own size.
     """
 
+    unshaped = ("downscale",)  # see checkpoints.load
+
     def __init__(
         self,
         num_candidates: int = len(CANDIDATES),

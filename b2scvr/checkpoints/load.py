@@ -21,11 +21,13 @@ class WeightsMismatchError(ValueError):
 def load_weights(path: str | Path, networks: Mapping[str, nn.Module]) -> None:
     """Load the weights at `path` into `networks` (name -> network), strictly: every key must match in name and shape.
 
-    Keys of networks that are not asked for are left alone. Raises, before anything is changed, FileNotFoundError for a
+    Keys of networks that are not asked for are left alone. Settings that no shape tells (`unshaped_settings`) must be those
+    that the file's header has, where it has some. Raises, before anything is changed, FileNotFoundError for a
     missing file, ValueError for one that holds no weights or some that are not finite, WeightsMismatchError when they
     belong to another network.
     """
     weights = read_weights(path)
+    header = read_metadata(path) if Path(path).suffix == ".safetensors" else {}
     parts = {name: strip_prefix(weights, name) for name in networks}
     for name, network in networks.items():
         if not parts[name]:
@@ -36,8 +38,19 @@ def load_weights(path: str | Path, networks: Mapping[str, nn.Module]) -> None:
             raise WeightsMismatchError(f"{path}: the weights of {name!r} are of another network: {problems}")
         if broken := [key for key, value in parts[name].items() if not bool(torch.isfinite(value).all())]:
             raise ValueError(f"{path}: weights of {name!r} that are not finite numbers: {_listed(broken)}")
+        for setting, value in unshaped_settings(name, network).items():
+            if header.get(setting, value) != value:
+                raise WeightsMismatchError(f"{path}: trained with {setting}={header[setting]}, the config has {value}")
     for name, network in networks.items():
         network.load_state_dict(parts[name], strict=True)
+
+
+def unshaped_settings(name: str, network: nn.Module) -> dict[str, str]:
+    """Return the settings of the network called `name` without which its weights mean nothing, but which their shapes don't tell.
+
+    A network names them in `unshaped`. They are kept in the header of its weights as "name.setting".
+    """
+    return {f"{name}.{setting}": str(getattr(network, setting)) for setting in getattr(network, "unshaped", ())}
 
 
 def save_weights(

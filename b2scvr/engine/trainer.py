@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from b2scvr.checkpoints.load import save_weights
+from b2scvr.checkpoints.load import save_weights, unshaped_settings
 from b2scvr.data.dataset import Batch, StepDataset
 from b2scvr.engine.adversary import Adversary
 from b2scvr.engine.checkpoint import checkpoint_path, load_checkpoint, save_checkpoint
@@ -285,4 +285,5 @@ class Trainer:
         logger.info("%s %d validation  %s", self.tag, self.step, " ".join(f"{k} {v:.4f}" for k, v in means.items()))
         if improved:
             notes = {f"{self.part}_steps": str(self.step), f"{self.part}_{self.stage.score}": f"{score:.4f}"}
+            notes |= unshaped_settings(self.part, self.network)
             save_weights(self.folder / "best.safetensors", {self.part: state}, notes)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from b2scvr.checkpoints.load import load_weights, read_weights, save_weights, strip_prefix
+from b2scvr.checkpoints.load import load_weights, read_weights, save_weights, strip_prefix, unshaped_settings
 from b2scvr.config import Config
 from b2scvr.engine.checkpoint import list_checkpoints
 from b2scvr.engine.run_record import commit
@@ -93,6 +93,7 @@ def export(trainer: Trainer, path: Path, beside: str | None = None) -> None:
     if not trainer.runtime.is_main:
         return
     notes = {
+        **unshaped_settings(trainer.part, trainer.network),
         f"{trainer.part}_steps": str(trainer.step),
         f"{trainer.part}_seed": str(trainer.run.seed),
         f"{trainer.part}_minutes": f"{trainer.minutes:.1f}",

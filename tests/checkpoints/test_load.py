@@ -8,7 +8,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from b2scvr.checkpoints import load as checkpoints
-from b2scvr.checkpoints.load import WeightsMismatchError, load_weights, read_metadata, read_weights, save_weights
+from b2scvr.checkpoints.load import (
+    WeightsMismatchError,
+    load_weights,
+    read_metadata,
+    read_weights,
+    save_weights,
+    unshaped_settings,
+)
 
 
 def test_weights_come_back_exactly_and_other_networks_stay(tmp_path):
@@ -51,6 +58,29 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path):
     with pytest.raises(ValueError, match="of 'dac' that are not finite numbers: weight"):
         load_weights(path, {"dac": network})
     assert torch.equal(network.weight, before)
+
+
+class Scaled(nn.Linear):
+    """Works at a size that its weights don't tell."""
+
+    unshaped = ("downscale",)
+
+    def __init__(self, downscale):
+        super().__init__(3, 2)
+        self.downscale = downscale
+
+
+def test_settings_that_no_shape_tells_are_kept_and_compared(tmp_path):
+    path, trained = tmp_path / "weights.safetensors", Scaled(2)
+    save_weights(path, {"cfc": trained.state_dict()}, unshaped_settings("cfc", trained))
+    load_weights(path, {"cfc": Scaled(2)})
+    other = Scaled(1)
+    before = other.weight.clone()
+    with pytest.raises(WeightsMismatchError, match=r"trained with cfc\.downscale=2, the config has 1"):
+        load_weights(path, {"cfc": other})
+    assert torch.equal(other.weight, before)
+    save_weights(path.with_name("older.safetensors"), {"cfc": trained.state_dict()})
+    load_weights(path.with_name("older.safetensors"), {"cfc": other})  # it says nothing
 
 
 def test_absent_network_is_named(tmp_path):

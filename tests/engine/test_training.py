@@ -40,7 +40,8 @@ def test_both_stages_stopped_at_every_step_give_the_same_weights(make_config, tm
     assert straight.keys() == stopped.keys()
     assert {key.partition(".")[0] for key in straight} == {"dac", "cfc"}
     assert all(torch.equal(straight[key], stopped[key]) for key in straight)
-    assert read_metadata(tmp_path / "straight" / "weights.safetensors")["dac_steps"] == "2"
+    header = read_metadata(tmp_path / "straight" / "weights.safetensors")
+    assert header["dac_steps"] == "2" and header["cfc.downscale"] == "2"
     assert (tmp_path / "straight" / "config.py").is_file()
 
 
