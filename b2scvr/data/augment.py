@@ -17,8 +17,9 @@ from b2scvr.types import MB_SIZE
 
 DAMAGED_BOX_SHARE = 0.9  # of the boxes are drawn around a damaged macroblock
 CHANGE_BAND_SHARE = 0.7  # of the bands are drawn around the first wrong macroblock
-EXACT_SHARE, EARLY_SHARE = 0.4, 0.35  # of the jittered masks; the rest begins late
-EARLY_MACROBLOCKS, LATE_MACROBLOCKS = 12.0, 8.0  # mean distance of a jittered beginning
+# The shipped detector's beginnings in 90 pictures of validation: 2 exact, 12 early by 13 macroblocks on average, 76 late by 42.
+EXACT_SHARE, EARLY_SHARE = 0.2, 0.15  # of the jittered masks; the rest begins late
+EARLY_MACROBLOCKS, LATE_MACROBLOCKS = 12.0, 40.0  # mean distance of a jittered beginning
 RAMP_SHARE, LONGEST_RAMP = 0.3, 16  # masks that fade in, as a detector's probabilities do; macroblocks
 GAIN, OFFSET = (0.8, 1.2), (-20.0, 20.0)  # of a colour channel, in levels of 255
 PERMUTE_SHARE = 0.25

@@ -41,7 +41,8 @@ Progress = Callable[[str, int, int], None]  # stage, done, total
 Decode = Callable[[bytes], CodedClip]
 MODES = ("auto", "splice", "drift", "frames")
 SENT_FIELDS = (*VECTOR_FIELDS, "noticed", "exhausted")  # what a stream said before it was repaired
-WRONG = 0.5  # a macroblock or pixel at least this probably wrong is replaced
+WRONG = 0.5  # a pixel at least this probably wrong is marked, and in frames mode replaced
+REPLACED = 0.2  # a macroblock at least this probably wrong is: one that stays wrong costs more than one replaced though right
 
 
 def no_progress(stage: str, done: int, total: int) -> None:
@@ -335,7 +336,7 @@ def _samples(clip: ParsedClip, slot: int, picture: np.ndarray, damage: PictureDa
 
 def _wrong(clip: ParsedClip, slot: int, damage: PictureDamage) -> np.ndarray:
     """Which macroblocks of picture `slot` are replaced, bool [h, w]."""
-    return np.logical_or(damage.macroblocks >= WRONG, clip.lost[slot])
+    return np.logical_or(damage.macroblocks >= REPLACED, clip.lost[slot])
 
 
 def _damaged(clip: ParsedClip) -> list[int]:

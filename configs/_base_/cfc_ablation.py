@@ -19,6 +19,6 @@ stages = dict(
         recolour=True,
         jitter=True,
         broken_only=True,
-        loss=dict(psnr_weight=0.1, gradient_weight=0.2),
+        loss=dict(psnr_weight=1.0, hole_weight=0.0, valid_weight=0.05, gradient_weight=0.0),
     ),
 )

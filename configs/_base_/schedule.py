@@ -30,6 +30,7 @@ stages = dict(
         jitter=True,
         broken_only=True,
         stacked=True,
-        loss=dict(psnr_weight=0.1, gradient_weight=0.2),
+        # Absolute errors and edges, beside it, kept the network at its start: checkpoints/README.md.
+        loss=dict(psnr_weight=1.0, hole_weight=0.0, valid_weight=0.05, gradient_weight=0.0),
     ),
 )

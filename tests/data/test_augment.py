@@ -105,5 +105,6 @@ def test_jittered_suffixes_are_right_early_and_late():
     wrong = np.arange(200).reshape(10, 20) >= 100
     starts = np.arange(200).reshape(10, 20) == 0
     first = [int(np.argmax(augment.draw_suffix(rng, wrong, starts) >= 1)) for _ in range(300)]
-    assert np.mean(np.array(first) == 100) > 0.3
-    assert min(first) < 95 < 105 < max(first)
+    assert np.mean(np.array(first) == 100) > 0.15
+    assert np.mean(np.array(first) > 105) > 0.4, "detectors are late more often than early"
+    assert min(first) < 95
