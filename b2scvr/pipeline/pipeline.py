@@ -42,7 +42,9 @@ Decode = Callable[[bytes], CodedClip]
 MODES = ("auto", "splice", "drift", "frames")
 SENT_FIELDS = (*VECTOR_FIELDS, "noticed", "exhausted")  # what a stream said before it was repaired
 WRONG = 0.5  # a pixel at least this probably wrong is marked, and in frames mode replaced
-REPLACED = 0.2  # a macroblock at least this probably wrong is: one that stays wrong costs more than one replaced though right
+REPLACED = (
+    0.2  # a macroblock at least this probably wrong is: one that stays wrong costs more than one replaced though right
+)
 
 
 def no_progress(stage: str, done: int, total: int) -> None:
