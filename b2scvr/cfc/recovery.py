@@ -68,9 +68,9 @@ class RecoveryNetwork(nn.Module):
     BidirectionalPropagation, TemporalFocalTransformer, without their channels. trunk: a module that gives maps of
     `trunk_channels`, finest first, in place of the small ConvTrunk (Hiera in the published network). stack: the fill gives
     way to all guesses combined as the right part of the picture tells (ops.stacking). trust: share of the network's own
-    picture in the answer, in [0, 1]; the rest is that of the stack. augment: without it there is no HA and no trunk.
-    downscale: the network looks at pictures that many times smaller; its blend weights and residual are enlarged, what it
-    blends keeps its own size.
+    picture in the answer, in [0, 1]; the rest is that of the stack; in training the answer is its own. augment: without it
+    there is no HA and no trunk. downscale: the network looks at pictures that many times smaller; its blend weights and
+    residual are enlarged, what it blends keeps its own size.
     """
 
     unshaped = ("downscale",)  # see checkpoints.load
@@ -170,13 +170,14 @@ class RecoveryNetwork(nn.Module):
         feature = self.transformer(feature[:, None], others, away)[:, 0]
         weights, residual = (enlarge(x, self.downscale)[..., :height, :width] for x in self.head(feature, skip))
 
-        blend = candidates[:, -1].lerp((weights[:, :, None] * candidates).sum(1) + residual, self.trust)
+        own = (weights[:, :, None] * candidates).sum(1) + residual
+        blend = own if self.training else candidates[:, -1].lerp(own, self.trust)
         restored = candidates[:, 0] * (1 - mask) + blend * mask
         return RecoveryOutput(restored, blend, weights, residual, gate_weights)
 
     def restore_picture(self, candidates: Tensor, mask: Tensor, stacked: Tensor | None = None, **others: Any) -> Tensor:
         """Return the restored picture [B, 3, H, W] alone; for its inputs see `forward`. Without a share in it, nothing is run."""
-        if self.trust == 0 and stacked is not None:
+        if self.trust == 0 and stacked is not None and not self.training:
             return candidates[:, 0] * (1 - mask) + stacked * mask
         return self(candidates=candidates, mask=mask, stacked=stacked, **others).restored
 

@@ -39,7 +39,7 @@ def test_the_right_part_of_the_picture_tells_which_guess_to_start_at(build, inpu
 
 def test_trust_is_the_share_of_the_network(build, inputs):
     values = inputs()
-    network = build()
+    network = build().eval()
     own = network(**values).blend
     network.trust = 0.0
     stacked = network(**values).blend
@@ -48,13 +48,14 @@ def test_trust_is_the_share_of_the_network(build, inputs):
     torch.testing.assert_close(
         stacked, stack_candidates(values["candidates"], values["candidate_valid"], values["mask"])
     )
+    torch.testing.assert_close(network.train()(**values).blend, own)
     with pytest.raises(ValueError, match="trust"):
         build(trust=0.5, stack=False)
 
 
 def test_without_trust_nothing_is_run(build, inputs, monkeypatch):
     values = inputs()
-    network = build(trust=0.0)
+    network = build(trust=0.0).eval()
     stacked = stack_candidates(values["candidates"], values["candidate_valid"], values["mask"])
     whole = network(**values).restored
     torch.testing.assert_close(network.restore_picture(**values), whole)

@@ -82,7 +82,7 @@ def test_bad_runs_are_refused_before_training(make_config, tmp_path):
         with pytest.raises(ValueError, match=message):
             train(make_config("run", option), stage="detect", device="cpu")
     with pytest.raises(ValueError, match=r"stages\.recover\.stacked: this RecoveryNetwork does not start at a stack"):
-        train(make_config("run", "cfc.stack=False"), stage="recover", device="cpu")
+        train(make_config("run", "cfc.stack=False", "cfc.trust=1.0"), stage="recover", device="cpu")
     assert not (tmp_path / "run").exists()
 
 
