@@ -146,7 +146,7 @@ def _recover(mode: str) -> Callable[[CodedClip], RecoveredClip]:
     from b2scvr.pipeline import Recoverer
 
     recoverer = Recoverer(ROOT / "configs" / "vector_fill.py", mode=mode)
-    recoverer.pipeline.decode = decode  # this process is guarded already
+    recoverer.pipeline.decode, recoverer.pipeline.hindsight = decode, True  # this process is guarded already
     return recoverer.recover
 
 
