@@ -31,6 +31,12 @@ def warp(picture: np.ndarray, motion: np.ndarray) -> np.ndarray:
     return cv2.remap(picture, *maps, mode, borderMode=cv2.BORDER_REPLICATE)
 
 
+def read_at(field: np.ndarray, place: np.ndarray, border: int = cv2.BORDER_REPLICATE) -> np.ndarray:
+    """Return `field` [H, W, ...] read at `place` float32 [h, w, 2] (x, y) pixels, bilinear, float32 [h, w, ...]."""
+    field = np.ascontiguousarray(field, np.float32)
+    return cv2.remap(field, place[..., 0], place[..., 1], cv2.INTER_LINEAR, borderMode=border)
+
+
 def extrapolate(flow: np.ndarray, scale: float, rounds: int = 3) -> np.ndarray:
     """Return the motion into the picture that `flow` starts from, for a picture `scale` times as far on its other side.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from b2scvr.fill.flow import optical_flow, warp
+from b2scvr.fill.flow import optical_flow, read_at, warp
 from b2scvr.fill.vectors import NO_REFERENCE, SIDES, picture_vectors
 from b2scvr.types import MV_BLOCK, AccessUnitStatus, ParsedClip
 
@@ -33,14 +33,16 @@ def hindsight(clip: ParsedClip, index: int, after: int, restored: np.ndarray, wr
     misses of variance v inside and n outside, (v - n) / v is due to the restored picture (Wiener). The picture comes back
     as it is where no picture between leads to it, or another one between lost bits.
     """
-    decoded = clip.frames[index]
-    composite = np.where(wrong[..., None], restored, decoded)
     last = _last_dependent(clip, index, after)
-    traced = None if last is None else _places(clip, last, index)
-    if last is None or traced is None or not wrong.any():
+    if last is None or not wrong.any():
+        return restored
+    traced = _places(clip, last, index)
+    if traced is None:
         return restored
     place, known = traced
-    lack = _read(composite.astype(np.float32) - decoded, place) * known[..., None]
+    decoded = clip.frames[index]
+    composite = np.where(wrong[..., None], restored, decoded)
+    lack = read_at(composite.astype(np.float32) - decoded, place) * known[..., None]
     mended = np.clip(clip.frames[last] + lack, 0, 255)
     onward = optical_flow(mended.round().astype(np.uint8), clip.frames[after])
     miss, told = _put_back(warp(clip.frames[after], onward) - mended, place, known)
@@ -104,8 +106,8 @@ def _step(clip: ParsedClip, slot: int, here: np.ndarray, found: dict[int, Places
         target = here + vectors
         for other in set(np.unique(reference).tolist()) & found.keys():
             place, known = found[other]
-            leads = (reference == other) & (_read(known, target, cv2.BORDER_CONSTANT) > WHOLLY)
-            total += _read(place, target) * leads[..., None]
+            leads = (reference == other) & (read_at(known, target, cv2.BORDER_CONSTANT) > WHOLLY)
+            total += read_at(place, target) * leads[..., None]
             leading += leads
     traced = ((leading > 0) & (leading == lists)).astype(np.float32)
     return total / np.maximum(leading, 1)[..., None], traced
@@ -137,8 +139,3 @@ def _put_back(values: np.ndarray, place: np.ndarray, weight: np.ndarray) -> tupl
 def _at_pixels(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Values on the grid of vectors [rows, columns, ...] at every pixel of pictures of `size` (height, width)."""
     return cells.repeat(MV_BLOCK, 0).repeat(MV_BLOCK, 1)[: size[0], : size[1]]
-
-
-def _read(field: np.ndarray, target: np.ndarray, border: int = cv2.BORDER_REPLICATE) -> np.ndarray:
-    """Read a float32 field [H, W, ...] at pixels `target` [H, W, 2] (x, y), bilinear."""
-    return cv2.remap(field, target[..., 0], target[..., 1], cv2.INTER_LINEAR, borderMode=border)

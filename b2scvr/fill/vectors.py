@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from b2scvr.fill.flow import read_at
 from b2scvr.types import MV_BLOCK, UNKNOWN_REFERENCE, AccessUnitStatus, ParsedClip
 
 MEDIAN_CELLS = 5  # side of the median window, in 8x8 cells
@@ -124,17 +125,11 @@ def _step(
         leads = reference == anchor
         if clip.status[far] != AccessUnitStatus.BROKEN and leads.any():
             grid = (point / MV_BLOCK - 0.5).astype(np.float32)
-            onward = _read(_filled(vectors, leads), grid)
-            sure = _read(leads.astype(np.float32), grid) > NEARLY
+            onward = read_at(_filled(vectors, leads), grid)
+            sure = read_at(leads.astype(np.float32), grid) > NEARLY
             motion = np.where(sure[..., None], step + onward, motion)
             weight = np.where(sure, np.float32(LINK_WEIGHT / 2), weight)
     return motion, weight
-
-
-def _read(field: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Read a field on the 8x8 grid at the cells `grid` [rows, columns, 2] (x, y), bilinear."""
-    field = np.ascontiguousarray(field, np.float32)
-    return cv2.remap(field, grid[..., 0], grid[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _by_reference(references: np.ndarray, blocks: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
