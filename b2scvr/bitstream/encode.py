@@ -12,6 +12,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from b2scvr.bitstream.zeroed_memory import zeroed_memory
 from b2scvr.types import InputError
 
 _DEFAULT_FPS = 25.0
@@ -31,10 +32,11 @@ def encode_h264(
     """Encode RGB pictures, uint8 [T, H, W, 3] or an iterable of [H, W, 3], into an Annex-B byte stream.
 
     x264's medium preset: High profile, CABAC, 3 reference pictures, B pyramid, weighted prediction; an IDR picture with
-    its SPS and PPS at least every `gop` pictures. One slice a picture and one thread, so the same input always gives the
-    same bytes. `options` are further encoder options by FFmpeg's names ({"coder": "cavlc", "bf": "0", "slices": "3"}),
-    and x264's own names under "x264-params" ({"x264-params": "open-gop=1:weightp=0:crop-rect=2,2,4,6"}): "tff=1" gives
-    interlaced pictures in MBAFF (height a multiple of 4 in 4:2:0), the only kind of interlacing that x264 writes.
+    its SPS and PPS at least every `gop` pictures. One slice a picture, one thread and zeroed memory, so the same input always
+    gives the same bytes on one kind of processor. `options` are further encoder options by FFmpeg's names ({"coder":
+    "cavlc", "bf": "0", "slices": "3"}), and x264's own names under "x264-params" ({"x264-params":
+    "open-gop=1:weightp=0:crop-rect=2,2,4,6"}): "tff=1" gives interlaced pictures in MBAFF (height a multiple of 4 in
+    4:2:0), the only kind of interlacing that x264 writes.
     pix_fmt: chroma format and bit depth by FFmpeg's name; the profile follows from it: yuv420p High, yuv420p10le
     High 10, yuv422p and yuv422p10le High 4:2:2, yuv444p and yuv444p10le High 4:4:4 Predictive, gray 4:0:0.
 
@@ -49,7 +51,7 @@ def encode_h264(
     chroma = av.VideoFormat(pix_fmt)
     first = _fit(first, chroma, crop_odd)
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="h264") as container:
+    with zeroed_memory(), av.open(buffer, "w", format="h264") as container:
         rate = Fraction(fps).limit_denominator(_MAX_DENOMINATOR)
         stream = container.add_stream("libx264", rate=rate, options=_encoder_options(crf, gop, options))
         stream.height, stream.width = first.shape[:2]

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from b2scvr.bitstream.encode import encode_h264
+from b2scvr.bitstream.zeroed_memory import zeroed_memory
 
 SIZE = (80, 96)  # (height, width) of the pictures: a few macroblocks are enough
 PICTURES = 12
@@ -118,6 +119,7 @@ def make(specimen: Specimen, pictures: np.ndarray) -> bytes:
     options = {"fflags": "+bitexact"}  # no random numbers in headers
     with (
         _scheduled_as_before(),
+        zeroed_memory(),
         av.logging.Capture(),
         av.open(buffer, "w", format=specimen.container, options=options) as output,
     ):
