@@ -13,7 +13,7 @@ import numpy as np
 
 MB_SIZE = 16  # luma samples on a side of a macroblock (H.264 3.97)
 MV_BLOCK = 8  # pixels on a side of a cell of the dense vector fields
-PARSER_VERSION = 4  # raised whenever the same bytes would give another ParsedClip
+PARSER_VERSION = 5  # raised whenever the same bytes would give another ParsedClip
 
 
 UNKNOWN_REFERENCE, MISSING_REFERENCE = -1, -2  # of a vector: not told; a picture that the stream does not hold
@@ -240,6 +240,7 @@ class RecoveredClip:
     restored: tuple[int, ...]  # display indices of the pictures that were restored
     seconds: dict[str, float]  # per stage
     notes: tuple[str, ...] = ()
+    stream_notes: tuple[str, ...] = ()  # how far `repaired` is larger than what came, and than its level allows
     added: tuple[int, ...] = ()  # display indices in `repaired` of pictures of which no access unit had arrived
 
 

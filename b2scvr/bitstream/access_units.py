@@ -22,15 +22,16 @@ class _Current:
     fields: int = 0  # field pictures so far
 
 
-def split_access_units(data: bytes) -> tuple[list[bytes], bytes]:
+def split_access_units(data: bytes, known_sets: bytes = b"") -> tuple[list[bytes], bytes]:
     """Return the access units of an Annex-B stream in decoding order, and what is left behind the last slice.
 
     Together they are all of `data`. Both fields of a frame make one access unit, as the decoder puts out one frame for
     them. Where slice headers are garbage, a slice that says it is the first of its picture starts one, unless the slice
-    before it says the same of itself with the same words.
+    before it says the same of itself with the same words. known_sets: parameter sets that are known beforehand.
     """
     units: list[bytes] = []
     sets, current = ParameterSets(), _Current()
+    sets.update(known_sets)
     start, last_end = 0, 0
     for nal in scan(data):
         if nal.type in _LEADING:

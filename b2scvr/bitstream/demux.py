@@ -21,7 +21,7 @@ import av.logging
 from b2scvr.bitstream.access_units import split_access_units
 from b2scvr.bitstream.annexb import SampleFormat, lengths_fit, sample_format, to_annexb
 from b2scvr.bitstream.nal import scan
-from b2scvr.bitstream.parameter_repair import mend_parameter_sets
+from b2scvr.bitstream.parameter_repair import mend_parameter_sets, missing_sets
 from b2scvr.types import InputError
 
 ELEMENTARY = {
@@ -67,6 +67,7 @@ class Demuxed:
     damaged: set[int] = field(default_factory=set)  # access units that the container shows to be damaged
     suffix: bytes = b""  # bytes after the last picture that belong to none
     mended: tuple[str, ...] = ()  # what was replaced in the units because it was damaged, in words
+    is_timed: bool = False  # each access unit has a time of its own in a container
     too_large: str | None = None  # size of a picture that FFmpeg refused while it looked at the stream
     notes: tuple[str, ...] = ()
 
@@ -95,6 +96,7 @@ def demux(source: Path | bytes, demuxer: str | None, name: str) -> Demuxed:
                 stream = video_stream(container, name)
                 context = stream.codec_context
                 found = Demuxed(context.codec.canonical_name, context.codec.name, None, _frame_rate(container, stream))
+                found.is_timed = demuxer is None
                 if container.format.name == "h264":
                     data = source if isinstance(source, bytes) else source.read_bytes()
                     [data], found.mended = mend_parameter_sets([data])
@@ -157,7 +159,8 @@ def _sample_format(codec: str, extradata: bytes | None) -> SampleFormat:
 
 def _h264_streamed(found: list[av.Packet]) -> Iterator[Unit]:
     """Cut by the standard's rules; a packet goes to the access unit in which it starts."""
-    units, suffix = split_access_units(b"".join(map(bytes, found)))
+    data = b"".join(map(bytes, found))
+    units, suffix = split_access_units(data, missing_sets([data]))
     starts = itertools.accumulate((packet.size for packet in found), initial=0)
     waiting = deque(zip(starts, found, strict=False))
     end = 0

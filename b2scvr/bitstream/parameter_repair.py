@@ -1,4 +1,4 @@
-"""Parameter sets that arrived damaged give way to another copy of them in the same stream.
+"""Parameter sets that arrived damaged, or did not arrive, give way to another copy of them in the same stream.
 
 One wrong bit in a parameter set costs every picture up to the next copy. Encoders send the same sets again and again, so
 a copy that is not like the others is suspicious. The slices that follow it are the judges: with the right sets their
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import takewhile
 
 from b2scvr.bitstream.bits import BitReader
 from b2scvr.bitstream.nal import START_CODE, NalType, NalUnit, scan, unescape
@@ -33,8 +34,14 @@ def mend_parameter_sets(pieces: list[bytes]) -> tuple[list[bytes], tuple[str, ..
 
     A copy is replaced by the most frequent one of its kind (the first of them) when more of the slice headers behind it
     make sense then, or as many if it changes the size or format of the pictures or cannot be read at all. Without another
-    copy, nothing is.
+    copy, nothing is. A stream that begins without parameter sets gets those that `missing_sets` finds.
     """
+    head = missing_sets(pieces)
+    if head:
+        start = scan(pieces[0])[0].start
+        pieces = [pieces[0][:start] + head + pieces[0][start:], *pieces[1:]]
+        pieces, notes = mend_parameter_sets(pieces)
+        return pieces, ("the stream begins without parameter sets: the first ones it holds were put there", *notes)
     nals = list(_nals(pieces))
     copies = {kind: Counter(nal.raw for nal in nals if nal.place.type == kind) for kind in _KINDS}
     if all(len(found) <= 1 for found in copies.values()):
@@ -57,6 +64,20 @@ def mend_parameter_sets(pieces: list[bytes]) -> tuple[list[bytes], tuple[str, ..
         if (count := sum(nal.place.type == kind for nal, _ in replaced))
     )
     return _with_replaced(pieces, replaced), notes
+
+
+def missing_sets(pieces: list[bytes]) -> bytes:
+    """Return the parameter sets that the first slices of a stream lack and that are sent later; empty where none are lacking.
+
+    As in a file that was cut off at its start. They are lacking when some of those slices make sense with the later ones.
+    """
+    nals = list(_nals(pieces))
+    begin = next((number for number, nal in enumerate(nals) if nal.place.type in _KINDS), 0)
+    raw = [nal.raw for nal in takewhile(lambda nal: nal.place.type in _KINDS, nals[begin:])]
+    sets = _extended(ParameterSets(), raw)
+    if any(_makes_sense(nal, sets) for nal in nals[:begin][:_JUDGES]):
+        return b"".join(START_CODE + one for one in raw)
+    return b""
 
 
 def _nals(pieces: list[bytes]) -> list[_Nal]:

@@ -1,8 +1,12 @@
-"""Coded video -> ParsedClip: the file taken apart into access units, decoded, probed and put together."""
+"""Coded video -> ParsedClip: the file taken apart into access units, decoded, probed and put together.
+
+Whole here; part by part: `parts`.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import pickle
 import stat
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import av.logging
 from b2scvr.bitstream import damage_trace
 from b2scvr.bitstream.assembly import CodedClip, assemble
 from b2scvr.bitstream.decoding import Decoder
-from b2scvr.bitstream.demux import ELEMENTARY, demux, no_picture_reason
+from b2scvr.bitstream.demux import ELEMENTARY, Demuxed, demux, no_picture_reason
 from b2scvr.bitstream.guard import run_guarded
 from b2scvr.bitstream.logs import printing_at
 from b2scvr.bitstream.probe import probe
@@ -44,13 +48,30 @@ def decode_guarded(data: bytes) -> CodedClip:
     return run_guarded(decode, data, "stream in memory")
 
 
+def demux_guarded(path: Path) -> tuple[Demuxed, str]:
+    """`demux_file` in a guarded child process. Raises InputError as `read_coded` does."""
+    _require_file(path)
+    return run_guarded(demux_file, path, str(path))
+
+
+def decode_units_guarded(coded: Demuxed, digest: str, name: str) -> CodedClip:
+    """`decode_units` in a guarded child process."""
+    return run_guarded(decode_pickled, pickle.dumps((coded, digest, name)), name)
+
+
+def decode_pickled(data: bytes) -> CodedClip:
+    """`decode_units` of its pickled arguments, which come from our own parent process."""
+    return decode_units(*pickle.loads(data))
+
+
 def decode(data: bytes, codec_format: str | None = "h264", concealment: str | None = None) -> CodedClip:
     """Decode an elementary stream held in memory, in this process: for streams of our own making.
 
     concealment: libavcodec's option `ec` for comparison, "0" or some of "guess_mvs", "deblock" and "favor_inter" joined by
     "+"; None is its default, "guess_mvs+deblock". Raises InputError when there is nothing to decode.
     """
-    return _parse(data, codec_format, hashlib.sha256(data).hexdigest(), "stream in memory", concealment)
+    name = "stream in memory"
+    return decode_units(_demux(data, codec_format, name), hashlib.sha256(data).hexdigest(), name, concealment)
 
 
 def decode_file(path: Path) -> CodedClip:
@@ -58,9 +79,17 @@ def decode_file(path: Path) -> CodedClip:
 
     Raises InputError naming the file when it cannot be read.
     """
+    return decode_units(*demux_file(path), str(path))
+
+
+def demux_file(path: Path) -> tuple[Demuxed, str]:
+    """Return the access units of the first video stream of a file, and the file's SHA-256.
+
+    Raises InputError naming the file when it cannot be read.
+    """
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _parse(path, ELEMENTARY.get(path.suffix.lower()), digest, str(path))
+    return _demux(path, ELEMENTARY.get(path.suffix.lower()), str(path)), digest
 
 
 def _require_file(path: Path) -> None:
@@ -80,11 +109,17 @@ def _require_file(path: Path) -> None:
         raise InputError(f"{path}: cannot be opened ({error.strerror}); check its permissions") from error
 
 
-def _parse(
-    source: Path | bytes, codec_format: str | None, digest: str, name: str, concealment: str | None = None
-) -> CodedClip:
+def _demux(source: Path | bytes, codec_format: str | None, name: str) -> Demuxed:
     with printing_at(av.logging.DEBUG):  # all is captured, nothing is shown
-        coded = demux(source, codec_format, name)
+        return demux(source, codec_format, name)
+
+
+def decode_units(coded: Demuxed, digest: str, name: str, concealment: str | None = None) -> CodedClip:
+    """Decode the access units of a video, in this process.
+
+    digest: SHA-256 of the file that they are from; name: what messages call it; concealment: see `decode`. Raises
+    InputError when none of them can be decoded.
+    """
     units = coded.units
     is_h264 = coded.codec == "h264"
     references = slice_references(units) if is_h264 else []
@@ -111,4 +146,4 @@ def _parse(
     if not (clip.status == AccessUnitStatus.INTACT).any():
         clip.notes += ("no picture is intact: there is nothing to compare the damage with or to restore it from",)
     clip.validate()
-    return CodedClip(clip, units, coded.suffix, bool(coded.mended), is_timed=codec_format is None)
+    return CodedClip(clip, units, coded.suffix, bool(coded.mended), coded.is_timed)

@@ -1,6 +1,6 @@
 """Inference: each input is read, recovered, measured and written, or told to be unreadable; the others go on.
 
-read -> [truth, given masks] -> recover -> measure -> write into a folder that is whole or absent
+for each part of a file: read -> [truth, given masks] -> recover -> measure -> write, into a folder that is whole or absent
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,14 +20,14 @@ import numpy as np
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.cache import save_clip
-from b2scvr.bitstream.reader import read_coded
-from b2scvr.engine.inputs import Job, UsageError, belonging_to, load_first_mask, load_masks, load_truth
+from b2scvr.bitstream.parts import CodedFile, Part
+from b2scvr.engine.inputs import GivenMasks, Job, Truth, UsageError, belonging_to, load_first_mask, open_truth
 from b2scvr.engine.output import whole_folder
 from b2scvr.engine.progress import StageProgress
 from b2scvr.engine.run_record import run_record, seed_everything
-from b2scvr.engine.write_results import write_results
-from b2scvr.metrics.clip import compare
-from b2scvr.types import AccessUnitStatus, CorruptionMasks, InputError, ParsedClip, RecoveredClip, SpliceError
+from b2scvr.engine.write_results import Results, count_pictures
+from b2scvr.metrics.clip import Comparison
+from b2scvr.types import CorruptionMasks, InputError, RecoveredClip, SpliceError
 
 STAGES = ("parse", "detect", "recover")
 Progress = Callable[[str, int, int], None]
@@ -34,6 +35,11 @@ Progress = Callable[[str, int, int], None]
 
 class ClipRecoverer(Protocol):
     """What inference needs of the pipeline."""
+
+    @property
+    def works_in_parts(self) -> bool:
+        """Whether a long clip may come part by part."""
+        ...
 
     def recover(
         self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = ...
@@ -119,83 +125,112 @@ def run(
 def _process(
     job: Job, request: Request, recoverer: ClipRecoverer | None, progress: Progress, alone: bool
 ) -> dict[str, object]:
-    seconds: dict[str, float] = {"load": request.load_seconds}
+    seconds, started = {"load": request.load_seconds}, time.perf_counter()
     progress("read", 0, 0)
     with _timed(seconds, "read"):
-        coded = read_coded(job.source)
-    clip = coded.clip
-    truth = load_truth(belonging_to(job, request.truth, alone), coded) if request.truth else None
-    given = load_masks(belonging_to(job, request.masks, alone), clip) if request.masks else None
-    first = load_first_mask(belonging_to(job, request.first_mask, alone), clip) if request.first_mask else None
-    started = time.perf_counter()
-    recovered = None
-    if request.stage != "parse":
-        assert recoverer is not None
-        seed_everything()
-        recovered = _recover(coded, request.stage, recoverer, given, first, progress, seconds)
-    working = seconds["read"] + time.perf_counter() - started
+        file = CodedFile(job.source)
+    beside = _beside(job, request, file, alone, seconds)
     with whole_folder(job.target) as folder:
-        measured: dict[str, object] = {}
-        if truth is not None and recovered is not None:
-            progress("measure", 0, 0)
-            with _timed(seconds, "measure"):
-                frames = recovered.frames if request.stage == "recover" else None
-                measured = compare(clip.frames, frames, recovered.masks.masks, truth)
-        progress("write", 0, 0)
-        with _timed(seconds, "write"):
-            if recovered is None:
-                save_clip(folder / "clip.npz", clip)
-            else:
-                write_results(folder, job, coded, recovered, measured, pictures=request.stage == "recover")
-        metrics = _metrics(clip, recovered, seconds, working) | measured
-        metrics["notes"] = [*(recovered.notes if recovered else clip.notes), *_notes(measured)]
+        if request.stage == "parse":
+            metrics = _parse(file, folder, seconds)
+        else:
+            assert recoverer is not None
+            with Results(folder, file, pictures=request.stage == "recover") as results:
+                metrics = _recover(file, beside, recoverer, results, progress, seconds)
+        working = time.perf_counter() - started - sum(seconds.get(stage, 0) for stage in ("measure", "write"))
+        metrics |= {
+            "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
+            "frames_per_second": round(len(file) / working, 3),  # from the file to the recovered pictures
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
         _write_json(folder / "metrics.json", metrics)
         _write_json(folder / "run.json", run_record(job.source, request.arguments, request.config, request.weights))
     return metrics
 
 
+def _parse(file: CodedFile, folder: Path, seconds: dict[str, float]) -> dict[str, object]:
+    """Write what the bitstream tells of a file; return its part of the metrics."""
+    with _timed(seconds, "read"):
+        clip = file.whole().coded.clip
+    with _timed(seconds, "write"):
+        save_clip(folder / "clip.npz", clip)
+    return count_pictures(clip.status, None) | {"notes": list(clip.notes)}
+
+
+@dataclass
+class _Beside:
+    """What was given beside a damaged file."""
+
+    truth: Truth | None
+    masks: GivenMasks | None
+    first_mask: Path | None  # of the first damaged picture, or folder of masks
+
+
+def _beside(job: Job, request: Request, file: CodedFile, alone: bool, seconds: dict[str, float]) -> _Beside:
+    with _timed(seconds, "measure"):
+        truth = open_truth(belonging_to(job, request.truth, alone), file) if request.truth else None
+    masks = GivenMasks(belonging_to(job, request.masks, alone), file) if request.masks else None
+    return _Beside(truth, masks, belonging_to(job, request.first_mask, alone) if request.first_mask else None)
+
+
 def _recover(
-    coded: CodedClip,
-    stage: str,
+    file: CodedFile,
+    beside: _Beside,
     recoverer: ClipRecoverer,
-    given: np.ndarray | None,
-    first: tuple[int, np.ndarray] | None,
+    results: Results,
     progress: Progress,
     seconds: dict[str, float],
-) -> RecoveredClip:
-    """Recover, or for the stage "detect" only find the damage; `seconds` takes up what each part took.
-
-    given: the masks; first: the first one, from which the others are tracked before anything is recovered.
-    """
-    if stage == "recover":
-        if first is not None:
-            with _timed(seconds, "track"):
-                given = recoverer.detect(coded, progress, first).masks
-        recovered = recoverer.recover(coded, given, progress)
-        seconds |= recovered.seconds
-        return recovered
-    with _timed(seconds, "detect"):
-        masks = recoverer.detect(coded, progress, first)
-    return RecoveredClip(coded.clip.frames, masks, "detect", None, (), {}, coded.clip.notes)
-
-
-def _metrics(
-    clip: ParsedClip, recovered: RecoveredClip | None, seconds: dict[str, float], working: float
 ) -> dict[str, object]:
-    """The part of metrics.json that needs no truth. `working`: seconds from the file to the recovered pictures."""
-    found: dict[str, object] = {
-        "frames": len(clip),
-        "lost_access_units": int((clip.status == AccessUnitStatus.LOST).sum()),
-        "broken_access_units": int((clip.status == AccessUnitStatus.BROKEN).sum()),
-        "dependent_access_units": int((clip.status == AccessUnitStatus.DEPENDENT).sum()),
-        "damaged_frames_detected": None if recovered is None else int(recovered.masks.masks.any(axis=(1, 2)).sum()),
-        "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
-        "frames_per_second": round(len(clip) / working, 3),
-        "peak_memory_bytes": peak_memory_bytes(),
-    }
-    if recovered is not None:
-        found |= {"mode": recovered.mode, "restored": list(recovered.restored)}
-    return found
+    """Recover a file part by part, or only find its damage; return its metrics. `seconds` takes up what each stage took."""
+    in_parts = recoverer.works_in_parts and beside.first_mask is None
+    comparison, restoring = Comparison(), 0.0
+    for part in _timed_each(file.parts() if in_parts else map(CodedFile.whole, [file]), seconds, "read"):
+        telling = progress if len(part) == len(file) else partial(_tell_part, progress, part, len(file))
+        find = _recovered if results.pictures else _detected
+        seed_everything()
+        recovered = find(part, beside, recoverer, telling, seconds)
+        restoring += sum(recovered.seconds.values())
+        if beside.truth is not None:
+            telling("measure", 0, 0)
+            with _timed(seconds, "measure"):
+                frames = part.take(recovered.frames) if results.pictures else None
+                masks = part.take(recovered.masks.masks)
+                comparison.add(part.take(part.coded.clip.frames), frames, masks, beside.truth.of(part))
+        telling("write", 0, 0)
+        with _timed(seconds, "write"):
+            results.add(part, recovered)
+    if beside.masks is not None:
+        beside.masks.require_marks(results.damaged)
+    with _timed(seconds, "write"):
+        return results.finish(comparison.summary() if beside.truth is not None else {}, restoring)
+
+
+def _recovered(
+    part: Part, beside: _Beside, recoverer: ClipRecoverer, progress: Progress, seconds: dict[str, float]
+) -> RecoveredClip:
+    given = beside.masks.of(part) if beside.masks is not None else None
+    if beside.first_mask is not None:  # the others are tracked from it before anything is recovered
+        with _timed(seconds, "track"):
+            given = _detected(part, beside, recoverer, progress, {}).masks.masks
+    recovered = recoverer.recover(part.coded, given, progress)
+    for stage, spent in recovered.seconds.items():
+        seconds[stage] = seconds.get(stage, 0.0) + spent
+    return recovered
+
+
+def _detected(
+    part: Part, beside: _Beside, recoverer: ClipRecoverer, progress: Progress, seconds: dict[str, float]
+) -> RecoveredClip:
+    """Only find the damage of a part."""
+    clip = part.coded.clip
+    first = load_first_mask(beside.first_mask, clip) if beside.first_mask is not None else None
+    with _timed(seconds, "detect"):
+        masks = recoverer.detect(part.coded, progress, first)
+    return RecoveredClip(clip.frames, masks, "detect", None, (), {}, clip.notes)
+
+
+def _tell_part(progress: Progress, part: Part, count: int, stage: str, done: int, total: int) -> None:
+    progress(f"pictures {part.first} to {part.first + len(part) - 1} of {count}, {stage}", done, total)
 
 
 def peak_memory_bytes() -> int:
@@ -204,18 +239,23 @@ def peak_memory_bytes() -> int:
     return unit * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
-def _notes(measured: dict[str, object]) -> list[str]:
-    notes = measured.get("notes", [])
-    assert isinstance(notes, list)
-    return notes
-
-
 def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, default=str) + "\n", "utf-8")
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+def _timed_each(values: Iterator[Part], seconds: dict[str, float], stage: str) -> Iterator[Part]:
+    """Yield the values, timing how long each takes to come."""
+    while True:
+        with _timed(seconds, stage):
+            value = next(values, None)
+        if value is None:
+            return
+        yield value
+        del value
 
 
 @contextmanager

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.demux import ELEMENTARY
-from b2scvr.bitstream.reader import read_coded
-from b2scvr.data.bscv.align_units import align_clips
+from b2scvr.bitstream.parts import CodedFile, Part
+from b2scvr.data.bscv.align_units import align_units
 from b2scvr.data.bscv.layout import DAMAGED_SUFFIX
-from b2scvr.types import AccessUnitStatus, InputError, ParsedClip
+from b2scvr.types import InputError, ParsedClip
 from b2scvr.write.png import SUFFIXES as PICTURE_SUFFIXES
-from b2scvr.write.png import read_mask, read_masks, read_pictures
+from b2scvr.write.png import list_pictures, read_mask, read_masks, read_pictures
 
 CONTAINERS = frozenset(
     {".mp4", ".mov", ".m4v", ".mkv", ".webm", ".ts", ".mts", ".m2ts", ".avi", ".flv", ".f4v", ".3gp", ".mpg", ".mpeg"}
@@ -88,33 +88,88 @@ def belonging_to(job: Job, given: Path, alone: bool) -> Path:
     raise InputError(f"{given}: holds neither pictures nor an entry {job.name!r}")
 
 
-def load_truth(path: Path, coded: CodedClip) -> np.ndarray:
-    """Return the clean pictures of a stream or of a folder, uint8 [T, H, W, 3].
+class Truth(Protocol):
+    """The clean pictures that belong to a damaged file."""
 
-    Of a stream that holds more access units, as when packets of its copy were lost, those that `coded` still has. Raises
-    InputError when they cannot be read or are not as many, or not of the size, as the pictures of `coded`.
+    def of(self, part: Part) -> np.ndarray:
+        """Return the clean pictures of the own ones of a part, uint8 [N, H, W, 3]. Parts are asked for in their order.
+
+        Raises InputError when they cannot be read or are of another size.
+        """
+        ...
+
+
+def open_truth(path: Path, damaged: CodedFile) -> Truth:
+    """Return the clean pictures of a stream or of a folder.
+
+    Of a stream that holds more access units, as when packets of its copy were lost, those that `damaged` still has. Raises
+    InputError when they cannot be read or are not as many as the pictures of `damaged`.
     """
-    if path.is_dir():
-        return _matching(path, read_pictures(path), coded.clip)
-    truth = read_coded(path)
-    pictures = truth.clip.frames
-    if len(truth.clip) > len(coded.clip) and (places := align_clips(coded, truth)) is not None:
-        pictures = pictures[places]
-    return _matching(path, pictures, coded.clip)
+    return _PictureFiles(path, damaged) if path.is_dir() else _CleanStream(path, damaged)
 
 
-def load_masks(path: Path, clip: ParsedClip) -> np.ndarray:
-    """Return the masks of a folder, uint8 [T, H, W], 1 = corrupted.
+class _PictureFiles:
+    """Clean pictures in a folder."""
 
-    Raises InputError as `load_truth` does, and when they mark nothing although pictures of `clip` are damaged.
+    def __init__(self, path: Path, damaged: CodedFile) -> None:
+        self._path, self._files = path, list_pictures(path)
+        _require_count(path, len(self._files), damaged)
+
+    def of(self, part: Part) -> np.ndarray:
+        """Return the clean pictures of a part, see Truth."""
+        return _fitting(self._path, read_pictures([self._files[number] for number in part.numbers]), part)
+
+
+class _CleanStream:
+    """Clean pictures of a stream, decoded as they are asked for."""
+
+    def __init__(self, path: Path, damaged: CodedFile) -> None:
+        clean = CodedFile(path)
+        more = len(clean) > len(damaged)
+        self._left = align_units(damaged.units, clean.units) if more else None  # clean unit of each damaged one
+        _require_count(path, len(clean) if self._left is None else len(self._left), damaged)
+        self._path, self._coming = path, clean.parts()
+        self._held: dict[int, np.ndarray] = {}  # decoded pictures, by number in the clean stream
+
+    def of(self, part: Part) -> np.ndarray:
+        """Return the clean pictures of a part, see Truth."""
+        numbers = part.numbers if self._left is None else self._left[part.units]
+        self._held = {number: picture for number, picture in self._held.items() if number >= numbers.min()}
+        while not self._held.keys() >= set(numbers.tolist()):
+            clean = next(self._coming)
+            known = clean.numbers if self._left is None else clean.units
+            self._held |= zip(known.tolist(), clean.take(clean.coded.clip.frames), strict=True)
+        return _fitting(self._path, np.stack([self._held[number] for number in numbers.tolist()]), part)
+
+
+class GivenMasks:
+    """The masks of a folder that belong to a damaged file.
+
+    Raises InputError when they cannot be read or are not as many as its pictures.
     """
-    masks = _matching(path, read_masks(path), clip)
-    damaged = int((clip.status != AccessUnitStatus.INTACT).sum())
-    if damaged and not masks.any():
-        raise InputError(
-            f"{path}: its {len(masks)} masks mark nothing, the input has {damaged} damaged pictures; leave --masks out"
-        )
-    return masks
+
+    def __init__(self, path: Path, damaged: CodedFile) -> None:
+        self.path, self._files = path, list_pictures(path)
+        self._marks = False
+        _require_count(path, len(self._files), damaged)
+
+    def of(self, part: Part) -> np.ndarray:
+        """Return the masks of all pictures that a part was read with, uint8 [T, H, W], 1 = corrupted.
+
+        Raises InputError when they cannot be read or are of another size.
+        """
+        files = self._files[part.start :][: len(part.coded.clip)]
+        masks = _fitting(self.path, read_masks(files), part)
+        self._marks |= bool(masks.any())
+        return masks
+
+    def require_marks(self, damaged: int) -> None:
+        """Raise InputError when nothing was marked in all parts although `damaged` pictures are damaged."""
+        if damaged and not self._marks:
+            raise InputError(
+                f"{self.path}: its {len(self._files)} masks mark nothing, the input has {damaged} damaged pictures; "
+                "leave --masks out"
+            )
 
 
 def load_first_mask(path: Path, clip: ParsedClip) -> tuple[int, np.ndarray]:
@@ -137,8 +192,14 @@ def load_first_mask(path: Path, clip: ParsedClip) -> tuple[int, np.ndarray]:
     raise InputError(f"{path}: holds no mask that marks anything")
 
 
-def _matching(path: Path, pictures: np.ndarray, clip: ParsedClip) -> np.ndarray:
-    if pictures.shape[:3] != clip.frames.shape[:3]:
-        found, wanted = (f"{t} pictures of {w}x{h}" for t, h, w in (pictures.shape[:3], clip.frames.shape[:3]))
-        raise InputError(f"{path}: holds {found}, the input has {wanted}")
+def _require_count(path: Path, count: int, damaged: CodedFile) -> None:
+    if count != len(damaged):
+        raise InputError(f"{path}: holds {count} pictures, the input has {len(damaged)}")
+
+
+def _fitting(path: Path, pictures: np.ndarray, part: Part) -> np.ndarray:
+    """Return the pictures if they are as large as those of a part; InputError otherwise."""
+    size, wanted = pictures.shape[1:3], part.coded.clip.frames.shape[1:3]
+    if size != wanted:
+        raise InputError(f"{path}: its pictures are {size[1]}x{size[0]}, those of the input {wanted[1]}x{wanted[0]}")
     return pictures

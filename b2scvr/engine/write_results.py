@@ -1,130 +1,207 @@
-"""The files of one recovered clip."""
+"""The folder of one recovered file, written part by part."""
 
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from b2scvr.bitstream.assembly import CodedClip
+import numpy as np
+
+from b2scvr.bitstream.access_units import split_access_units
 from b2scvr.bitstream.demux import ELEMENTARY
+from b2scvr.bitstream.levels import level_notes
+from b2scvr.bitstream.parts import CodedFile, Part
 from b2scvr.bitstream.remux import RemuxError, remux
-from b2scvr.engine.inputs import Job
 from b2scvr.types import AccessUnitStatus, RecoveredClip
-from b2scvr.write import Report, write_masks, write_pictures, write_report, write_video
+from b2scvr.write import Filmstrip, Report, VideoWriter, write_masks, write_pictures, write_report
 
 STREAM_NAME = "repaired.h264"
-
-
-def write_results(
-    folder: Path, job: Job, coded: CodedClip, recovered: RecoveredClip, measured: dict[str, Any], pictures: bool
-) -> None:
-    """Write masks and report, and with `pictures` also frames, video and the repaired stream, into `folder`.
-
-    measured: what `metrics.clip.compare` returned, for the report; empty without a truth. A container that does not
-    take the repaired stream is a note of the report, the elementary stream is there all the same.
-    """
-    notes = list(recovered.notes)
-    write_masks(folder / "masks", recovered.masks.masks)
-    if pictures:
-        write_pictures(folder / "frames", recovered.frames)
-        write_video(folder / "recovered.mp4", recovered.frames, coded.clip.fps)
-        try:
-            notes += write_stream(folder, job.source, recovered, coded)
-        except RemuxError as error:
-            notes.append(
-                f"the repaired stream could not be put back into its container ({error}); it is in {STREAM_NAME}"
-            )
-    size = sum(p.stat().st_size for p in folder.glob(STREAM_NAME))
-    write_report(folder / "report.html", _report(job, coded, recovered, measured, pictures, size, tuple(notes)))
-
-
-def write_stream(folder: Path, source: Path, recovered: RecoveredClip, coded: CodedClip) -> tuple[str, ...]:
-    """Write the repaired stream, and a copy in the source's container if it had one; an untouched source as it is.
-
-    Returns notes on what the copy lacks. Raises RemuxError when the container does not take it.
-    """
-    suffix = source.suffix.lower()
-    contained = suffix not in ELEMENTARY and suffix != ""
-    if recovered.mode == "untouched" and not coded.mended:
-        name = STREAM_NAME if ELEMENTARY.get(suffix) == "h264" else f"repaired{suffix}"
-        shutil.copyfile(source, folder / name)
-        if contained and recovered.repaired and coded.clip.codec == "h264":
-            (folder / STREAM_NAME).write_bytes(recovered.repaired)
-    elif recovered.repaired is not None:
-        (folder / STREAM_NAME).write_bytes(recovered.repaired)
-        if contained:
-            return remux(recovered.repaired, source, folder / f"repaired{suffix}")
-    return ()
-
-
-def _report(
-    job: Job,
-    coded: CodedClip,
-    recovered: RecoveredClip,
-    measured: dict[str, Any],
-    pictures: bool,
-    size: int,
-    notes: tuple[str, ...],
-) -> Report:
-    clip = coded.clip
-    height, width = clip.frames.shape[1:3]
-    psnr = {side: measured.get("per_frame", {}).get(f"psnr_{side}") for side in ("decoded", "recovered")}
-    return Report(
-        title=job.source.name,
-        subtitle=f"{clip.codec.upper()}, {width} x {height}, {len(clip)} pictures, {clip.fps:.6g} pictures a second",
-        decoded=clip.frames,
-        recovered=recovered.frames if pictures else None,
-        masks=recovered.masks.masks,
-        status=clip.status,
-        picture_type=clip.picture_type,
-        fps=clip.fps,
-        restored=recovered.restored,
-        facts=_facts(job, coded, recovered, measured, size),
-        notes=notes,
-        psnr=psnr if all(psnr.values()) else None,
-    )
-
-
-_MODES = {
-    "splice": ("in the stream", "broken pictures restored, the decoder repaired the rest"),
-    "drift": ("along the vectors", "broken pictures restored, their dependents corrected; the stream was not repaired"),
+_MOST_NOTES = 20
+_MODES = {  # a file counts as the first of these that one of its parts was recovered in
     "frames": ("picture by picture", "the stream itself was not repaired"),
+    "drift": ("along the vectors", "broken pictures restored, their dependents corrected; the stream was not repaired"),
+    "splice": ("in the stream", "broken pictures restored, the decoder repaired the rest"),
     "untouched": ("nothing to do", "no damage was found; the input comes back as it was"),
     "detect": ("not repaired", "only the damage was looked for"),
 }
 
 
-def _facts(
-    job: Job, coded: CodedClip, recovered: RecoveredClip, measured: dict[str, Any], size: int
-) -> list[tuple[str, str, str]]:
-    """The summary numbers: name, value, remark."""
-    status = coded.clip.status
-    count = {kind: int((status == kind).sum()) for kind in AccessUnitStatus}
-    damaged = len(status) - count[AccessUnitStatus.INTACT]
-    broken, dependent, lost = (
-        count[s] for s in (AccessUnitStatus.BROKEN, AccessUnitStatus.DEPENDENT, AccessUnitStatus.LOST)
-    )
-    facts = [
-        ("Damaged pictures", f"{damaged} of {len(status)}", f"{broken} broken, {dependent} dependent, {lost} lost"),
-        ("Restored by the model", str(len(recovered.restored)), f"in {sum(recovered.seconds.values()):.1f} s"),
-        ("Repaired", *_MODES[recovered.mode]),
-    ]
-    if size:
-        before = job.source.stat().st_size
-        facts.append(
-            ("File", f"{_megabytes(size)}", f"{size / before:.2f} times the damaged one, {_megabytes(before)}")
+class Results:
+    """Takes up a recovered file part by part, and writes masks and report, with `pictures` also frames, video and stream.
+
+    A context manager, for what is open meanwhile. folder: is there already.
+    """
+
+    def __init__(self, folder: Path, file: CodedFile, pictures: bool) -> None:
+        self.folder, self.file, self.pictures = folder, file, pictures
+        self._film = Filmstrip(len(file))
+        self._video: VideoWriter | None = None
+        self._status, self._types = np.zeros(0, np.uint8), np.zeros(0, np.uint8)
+        self._restored: list[int] = []
+        self._marked = 0  # pictures with a mask that is not empty
+        self._modes: dict[int, str] = {}  # of each part, by its first picture
+        self._notes: dict[int, tuple[str, ...]] = {}  # likewise
+        self._is_mended = False
+        self._subtitle, self._fps = "", 0.0
+
+    def __enter__(self) -> Results:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._video is not None:
+            self._video.__exit__(*error)
+
+    def add(self, part: Part, recovered: RecoveredClip) -> None:
+        """Take up the own pictures of a part, the next ones of the file. recovered: all that the part was read with."""
+        clip = part.coded.clip
+        decoded, masks, status = (part.take(one) for one in (clip.frames, recovered.masks.masks, clip.status))
+        frames = part.take(recovered.frames) if self.pictures else None
+        self._film.add(decoded, frames, masks, status != AccessUnitStatus.INTACT)
+        write_masks(self.folder / "masks", masks, part.first)
+        if frames is not None:
+            write_pictures(self.folder / "frames", frames, part.first)
+            self._add_to_video(frames, clip.fps)
+            self._add_to_stream(part, recovered)
+        self._status = np.append(self._status, status)
+        self._types = np.append(self._types, part.take(clip.picture_type))
+        self._restored += [part.start + slot for slot in recovered.restored if part.own.start <= slot < part.own.stop]
+        self._marked += int(masks.any(axis=(1, 2)).sum())
+        self._modes[part.first], self._notes[part.first] = recovered.mode, recovered.notes
+        self._is_mended |= part.coded.mended
+        height, width = decoded.shape[1:3]
+        self._subtitle = (
+            f"{clip.codec.upper()}, {width} x {height}, {len(self.file)} pictures, {clip.fps:.6g} pictures a second"
         )
-    if "psnr" in measured:
-        in_damaged = measured["psnr"]["damaged"]
-        if in_damaged["decoded"] is not None:
-            gain = in_damaged["recovered"] - in_damaged["decoded"]
-            remark = f"{in_damaged['decoded']:.2f} to {in_damaged['recovered']:.2f} dB in the damaged pictures"
-            facts.append(("PSNR", f"{gain:+.2f} dB", remark))
-    if "iou" in measured:
-        remark = f"precision {measured['precision']:.2f}, recall {measured['recall']:.2f}"
-        facts.append(("Mask IoU", f"{measured['iou']:.2f}", remark))
-    return facts
+        self._fps = clip.fps
+
+    def finish(self, measured: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Write what is about the whole file, and return its metrics.
+
+        measured: summary of a `Comparison`, empty without a truth; seconds: what restoring took.
+        """
+        notes = [*joined_notes(self._notes, len(self.file)), *(self._finish_stream() if self.pictures else ())]
+        found = count_pictures(self._status, self._marked) | {"mode": self._mode, "restored": self._restored} | measured
+        found["notes"] = [*notes, *measured.get("notes", ())]
+        write_report(self.folder / "report.html", self._report(found, seconds), self._film)
+        return found
+
+    @property
+    def damaged(self) -> int:
+        """How many pictures so far are damaged."""
+        return int((self._status != AccessUnitStatus.INTACT).sum())
+
+    @property
+    def _mode(self) -> str:
+        return min(self._modes.values(), key=list(_MODES).index)
+
+    def _add_to_video(self, frames: np.ndarray, fps: float) -> None:
+        if self._video is None:
+            self._video = VideoWriter(self.folder / "recovered.mp4", fps)
+        for picture in frames:
+            self._video.add(picture)
+
+    def _add_to_stream(self, part: Part, recovered: RecoveredClip) -> None:
+        """Append a part to the repaired stream: as it came where it was not repaired in the stream."""
+        if part.coded.clip.codec == "h264":
+            repaired = recovered.repaired if recovered.mode == "splice" else None
+            with (self.folder / STREAM_NAME).open("ab") as stream:
+                stream.write(part.own_stream(repaired, recovered.added))
+
+    def _finish_stream(self) -> list[str]:
+        """Leave the repaired stream, and a copy in the container if there was one; an untouched source as it is.
+
+        Returns notes on what is lacking.
+        """
+        source, stream = self.file.path, self.folder / STREAM_NAME
+        suffix = source.suffix.lower()
+        contained = suffix not in ELEMENTARY and suffix != ""
+        modes = set(self._modes.values())
+        if modes == {"untouched"} and not self._is_mended:
+            name = STREAM_NAME if ELEMENTARY.get(suffix) == "h264" else f"repaired{suffix}"
+            shutil.copyfile(source, self.folder / name)
+            return []
+        if "splice" not in modes and modes != {"untouched"}:
+            stream.unlink(missing_ok=True)
+            return []
+        units, _ = split_access_units(stream.read_bytes())
+        notes = level_notes(self.file.units, units, self._fps)
+        if self._mode in ("frames", "drift"):
+            notes.append(f"{STREAM_NAME} is repaired where mode splice could be used; elsewhere it is as it came")
+        if contained:
+            try:
+                notes += remux(stream.read_bytes(), source, self.folder / f"repaired{suffix}")
+            except RemuxError as error:
+                notes.append(
+                    f"the repaired stream could not be put back into its container ({error}); it is in {STREAM_NAME}"
+                )
+        return notes
+
+    def _report(self, found: dict[str, Any], seconds: float) -> Report:
+        psnr = {side: found.get("per_frame", {}).get(f"psnr_{side}") for side in ("decoded", "recovered")}
+        return Report(
+            title=self.file.path.name,
+            subtitle=self._subtitle,
+            status=self._status,
+            picture_type=self._types,
+            fps=self._fps,
+            restored=tuple(self._restored),
+            facts=self._facts(found, seconds),
+            notes=tuple(found["notes"]),
+            psnr=psnr if all(psnr.values()) else None,
+        )
+
+    def _facts(self, found: dict[str, Any], seconds: float) -> list[tuple[str, str, str]]:
+        """The summary numbers: name, value, remark."""
+        broken, dependent, lost = (found[f"{kind}_access_units"] for kind in ("broken", "dependent", "lost"))
+        facts = [
+            (
+                "Damaged pictures",
+                f"{self.damaged} of {len(self.file)}",
+                f"{broken} broken, {dependent} dependent, {lost} lost",
+            ),
+            ("Restored by the model", str(len(self._restored)), f"in {seconds:.1f} s"),
+            ("Repaired", *_MODES[self._mode]),
+        ]
+        stream = self.folder / STREAM_NAME
+        if stream.exists():
+            size, before = stream.stat().st_size, self.file.path.stat().st_size
+            facts.append(
+                ("File", f"{_megabytes(size)}", f"{size / before:.2f} times the damaged one, {_megabytes(before)}")
+            )
+        if "psnr" in found:
+            in_damaged = found["psnr"]["damaged"]
+            if in_damaged["decoded"] is not None:
+                gain = in_damaged["recovered"] - in_damaged["decoded"]
+                remark = f"{in_damaged['decoded']:.2f} to {in_damaged['recovered']:.2f} dB in the damaged pictures"
+                facts.append(("PSNR", f"{gain:+.2f} dB", remark))
+        if "iou" in found:
+            remark = f"precision {found['precision']:.2f}, recall {found['recall']:.2f}"
+            facts.append(("Mask IoU", f"{found['iou']:.2f}", remark))
+        return facts
+
+
+def count_pictures(status: np.ndarray, marked: int | None) -> dict[str, Any]:
+    """Return the numbers of pictures for metrics.json. status: uint8 [T]; marked: pictures whose mask marks anything."""
+    counts = Counter(status.tolist())
+    kinds = (AccessUnitStatus.LOST, AccessUnitStatus.BROKEN, AccessUnitStatus.DEPENDENT)
+    found = {f"{kind.name.lower()}_access_units": counts[kind] for kind in kinds}
+    return {"frames": len(status), **found, "damaged_frames_detected": marked}
+
+
+def joined_notes(notes: dict[int, tuple[str, ...]], count: int) -> list[str]:
+    """Return the notes on the parts of a file of `count` pictures, given by their first picture, as notes on the file.
+
+    What is said of all parts is said once; else the pictures are named, a few times.
+    """
+    said = Counter(note for of_part in notes.values() for note in dict.fromkeys(of_part))
+    out = dict.fromkeys(note for note, times in said.items() if times == len(notes))
+    ends = [*list(notes)[1:], count]
+    for (first, of_part), end in zip(notes.items(), ends, strict=True):
+        out |= dict.fromkeys(f"pictures {first} to {end - 1}: {note}" for note in of_part if note not in out)
+    told = list(out)
+    return [*told[:_MOST_NOTES], f"and {len(told) - _MOST_NOTES} more notes"] if len(told) > _MOST_NOTES else told
 
 
 def _megabytes(size: int) -> str:

@@ -97,6 +97,16 @@ class Pipeline:
         self.progress: Progress = no_progress
         self._one_at_a_time, self._clock = Lock(), Lock()
 
+    @property
+    def works_in_parts(self) -> bool:
+        """Whether a long clip may come part by part: what is around a damaged picture is all that is looked at."""
+        return not self._needs_clip and not (self.mode == "frames" and hasattr(self.restorer, "restore_clip"))
+
+    @property
+    def _needs_clip(self) -> bool:
+        """Whether the detector tracks through whole clips."""
+        return getattr(self.detector, "needs_clip", False)
+
     def recover(
         self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = no_progress
     ) -> RecoveredClip:
@@ -112,7 +122,7 @@ class Pipeline:
         if not (clip.status != AccessUnitStatus.INTACT).any():
             blank = CorruptionMasks(np.zeros(clip.frames.shape[:3], np.uint8), np.ones(len(clip), np.float32))
             return RecoveredClip(clip.frames, blank, "untouched", coded.stream(), (), self.seconds, clip.notes)
-        if getattr(self.detector, "needs_clip", False):
+        if self._needs_clip:
             if self.mode == "splice":
                 raise SpliceError("this detector tracks through whole clips; broken pictures alone it can't judge")
             return self._recover_frames(coded, self.detect(coded, progress).masks)
@@ -181,12 +191,12 @@ class Pipeline:
             coded.clip.frames, (frames, second), {number[slot]: judged[slot] for slot in judged if slot in number},
             [number[slot] for slot in left if slot in number], self.difference_levels,
         )  # fmt: skip
-        notes = (
-            *whole.clip.notes, *repair_notes(repaired.clip, rebuilt),
-            *level_notes(coded.access_units, repaired.access_units, whole.clip.fps),
-        )  # fmt: skip
+        notes = (*whole.clip.notes, *repair_notes(repaired.clip, rebuilt))
+        grown = tuple(level_notes(coded.access_units, repaired.access_units, whole.clip.fps))
         restored = tuple(number[slot] for slot in done if slot in number)
-        return RecoveredClip(frames, masks, "splice", repaired.stream(), restored, self.seconds, notes, rebuilt.added)
+        return RecoveredClip(
+            frames, masks, "splice", repaired.stream(), restored, self.seconds, notes, grown, rebuilt.added
+        )
 
     def _repair(self, whole: CodedClip, rebuilt: Rebuilt) -> tuple[CodedClip, CodedClip, dict[int, PictureDamage]]:
         """Restore the broken and the rebuilt pictures of `whole`, in decoding order, from what is right around them.

@@ -61,6 +61,11 @@ class Recoverer:
         options = {name: self.config[name] for name in PIPELINE_OPTIONS if name in self.config}
         self.pipeline = Pipeline(parts["dac"], parts["cfc"], mode=mode, size=size, device=self.device, **options)
 
+    @property
+    def works_in_parts(self) -> bool:
+        """Whether a long clip may come part by part; see Pipeline.works_in_parts."""
+        return self.pipeline.works_in_parts
+
     def recover(
         self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = no_progress
     ) -> RecoveredClip:

@@ -2,11 +2,13 @@
 
 from b2scvr.write.overlay import overlay_mask
 from b2scvr.write.png import read_masks, read_pictures, write_masks, write_pictures
-from b2scvr.write.report import Report, write_report
-from b2scvr.write.video import write_video
+from b2scvr.write.report import Filmstrip, Report, write_report
+from b2scvr.write.video import VideoWriter, write_video
 
 __all__ = [
+    "Filmstrip",
     "Report",
+    "VideoWriter",
     "overlay_mask",
     "read_masks",
     "read_pictures",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -16,34 +17,43 @@ _OPTIONS = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 _MASK_LEVEL = 127  # a sample above it is marked
 
 
-def write_pictures(folder: Path, pictures: np.ndarray) -> None:
-    """Write pictures uint8 [T, H, W, 3] RGB as folder/00000.png and so on; the folder is made."""
-    for path, picture in _numbered(folder, pictures):
+def write_pictures(folder: Path, pictures: np.ndarray, first: int = 0) -> None:
+    """Write pictures uint8 [T, H, W, 3] RGB as folder/00000.png and so on, from number `first` on; the folder is made."""
+    for path, picture in _numbered(folder, pictures, first):
         write_picture(path, picture)
 
 
-def write_masks(folder: Path, masks: np.ndarray) -> None:
+def write_masks(folder: Path, masks: np.ndarray, first: int = 0) -> None:
     """Write masks uint8 [T, H, W], nonzero = corrupted, as folder/00000.png and so on with the values 0 and 255."""
-    for path, mask in _numbered(folder, masks):
+    for path, mask in _numbered(folder, masks, first):
         _write(path, np.where(mask > 0, 255, 0).astype(np.uint8))
 
 
-def read_pictures(folder: Path) -> np.ndarray:
-    """Return the pictures of a folder in the order of their names, uint8 [T, H, W, 3] RGB.
+def list_pictures(folder: Path) -> list[Path]:
+    """Return the pictures of a folder in the order of their names. Raises InputError when it holds none."""
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+    if not found:
+        raise InputError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    return found
 
-    Raises InputError when the folder holds none, one cannot be read, or their sizes differ.
+
+def read_pictures(source: Path | Sequence[Path]) -> np.ndarray:
+    """Return the pictures of a folder in the order of their names, or some of them, uint8 [T, H, W, 3] RGB.
+
+    Raises InputError when there is none, one cannot be read, or their sizes differ.
     """
-    return _read(folder, cv2.IMREAD_COLOR_RGB)
+    return _read(source, cv2.IMREAD_COLOR_RGB)
 
 
-def read_masks(folder: Path) -> np.ndarray:
-    """Return the masks of a folder in the order of their names, uint8 [T, H, W], 1 where a sample is above 127.
+def read_masks(source: Path | Sequence[Path]) -> np.ndarray:
+    """Return the masks of a folder in the order of their names, or some of them, uint8 [T, H, W]: 1 where above 127.
 
-    Raises InputError when the folder holds none, one cannot be read, their sizes differ, or they hold small numbers only,
-    as masks in 0 and 1 do.
+    Raises InputError when there is none, one cannot be read, their sizes differ, or they hold small numbers only, as masks
+    in 0 and 1 do.
     """
-    samples = _read(folder, cv2.IMREAD_GRAYSCALE)
+    samples = _read(source, cv2.IMREAD_GRAYSCALE)
     if 0 < samples.max() <= _MASK_LEVEL:
+        folder = source if isinstance(source, Path) else source[0].parent
         raise InputError(f"{folder}: masks of samples up to {samples.max()}; damaged is 255, all else 0")
     return (samples > _MASK_LEVEL).astype(np.uint8)
 
@@ -53,9 +63,9 @@ def read_mask(path: Path) -> np.ndarray:
     return (_read_image(path, cv2.IMREAD_GRAYSCALE) > _MASK_LEVEL).astype(np.uint8)
 
 
-def _numbered(folder: Path, images: np.ndarray) -> list[tuple[Path, np.ndarray]]:
+def _numbered(folder: Path, images: np.ndarray, first: int) -> list[tuple[Path, np.ndarray]]:
     folder.mkdir(parents=True, exist_ok=True)
-    return [(folder / NAME.format(i), image) for i, image in enumerate(images)]
+    return [(folder / NAME.format(i), image) for i, image in enumerate(images, first)]
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
@@ -68,12 +78,9 @@ def _write(path: Path, image: np.ndarray) -> None:
         raise OSError(f"{path}: could not be written")
 
 
-def _read(folder: Path, flags: int) -> np.ndarray:
-    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
-    if not paths:
-        raise InputError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+def _read(source: Path | Sequence[Path], flags: int) -> np.ndarray:
     images: list[np.ndarray] = []
-    for path in paths:
+    for path in list_pictures(source) if isinstance(source, Path) else source:
         image = _read_image(path, flags)
         if images and image.shape != images[0].shape:
             raise InputError(

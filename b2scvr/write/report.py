@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -24,13 +25,10 @@ TYPE_NAMES = {PictureType.I: "I", PictureType.P: "P", PictureType.B: "B"}
 
 @dataclass
 class Report:
-    """What the report shows. T pictures in display order."""
+    """What the report shows of a clip of T pictures, in display order, beside the pictures themselves (`Filmstrip`)."""
 
     title: str
     subtitle: str
-    decoded: np.ndarray  # uint8 [T, H, W, 3]
-    recovered: np.ndarray | None  # uint8 [T, H, W, 3]; None when only the damage was looked for
-    masks: np.ndarray  # uint8 [T, H, W]
     status: np.ndarray  # uint8 [T] of AccessUnitStatus
     picture_type: np.ndarray  # uint8 [T] of PictureType
     fps: float
@@ -40,28 +38,75 @@ class Report:
     psnr: dict[str, list[float]] | None = None  # dB of each picture: "decoded", "recovered"
 
 
-def write_report(path: Path, report: Report, budget_bytes: int = BUDGET_BYTES) -> None:
-    """Write the report to `path`. Pictures are made smaller, then left out evenly, until they fit into `budget_bytes`."""
-    shown, width, quality = _choose(report, budget_bytes)
-    images = _Images(width, quality)
-    pictures = [[images.add(view) for view in _views(report, index)] for index in shown]
-    masked = [round(float(np.count_nonzero(mask) / mask.size), 4) for mask in report.masks]
+class Filmstrip:
+    """The pictures of a report as JPEG, taken up as they come.
+
+    Pictures are made smaller, then left out, until they fit into `budget_bytes`: of each lot that is added as large a share
+    as of all `total` pictures would fit, damaged ones before others, evenly.
+    """
+
+    def __init__(self, total: int, budget_bytes: int = BUDGET_BYTES) -> None:
+        self.total, self.budget_bytes = total, budget_bytes
+        self.shown: list[int] = []  # display indices
+        self.pictures: list[list[int]] = []  # of each that is shown: damaged, mask, repaired, as places in `images`
+        self.images: list[str] = []  # JPEG in base64; what is the same is kept once
+        self.masked: list[float] = []  # of all pictures, the marked share
+        self.repaired = False  # whether pictures were repaired at all
+        self._width, self._quality, self._share = 0, 0, 0.0
+        self._known: dict[bytes, int] = {}
+
+    def add(self, decoded: np.ndarray, recovered: np.ndarray | None, masks: np.ndarray, damaged: np.ndarray) -> None:
+        """Take up the next pictures.
+
+        decoded: uint8 [N, H, W, 3]; recovered: the same, None when only the damage was looked for; masks: uint8 [N, H, W];
+        damaged: bool [N].
+        """
+        views = partial(_views, decoded, recovered, masks)
+        if not self._share:
+            self._choose(len(decoded), views)
+        count = max(1, int(self._share * len(decoded)))
+        for index in _evenly(damaged, count):
+            self.shown.append(len(self.masked) + index)
+            self.pictures.append([self._place(view) for view in views(index)])
+        self.masked += [round(float(np.count_nonzero(mask) / mask.size), 4) for mask in masks]
+        self.repaired |= recovered is not None
+
+    def _choose(self, count: int, views: Callable[[int], Iterable[np.ndarray]]) -> None:
+        """Settle size, quality and share by some of the first `count` pictures: the best setting that fits the budget."""
+        sample = np.unique(np.linspace(0, count - 1, min(count, SAMPLED)).astype(int))
+        for self._width, self._quality in SETTINGS:
+            distinct = {_jpeg(view, self._width, self._quality) for index in sample for view in views(int(index))}
+            needed = sum(len(base64.b64encode(jpeg)) for jpeg in distinct) / len(sample) * self.total
+            self._share = min(1.0, self.budget_bytes / needed)
+            if self._share == 1:
+                break
+
+    def _place(self, picture: np.ndarray) -> int:
+        jpeg = _jpeg(picture, self._width, self._quality)
+        if jpeg not in self._known:
+            self._known[jpeg] = len(self.images)
+            self.images.append(base64.b64encode(jpeg).decode("ascii"))
+        return self._known[jpeg]
+
+
+def write_report(path: Path, report: Report, film: Filmstrip) -> None:
+    """Write the report to `path`."""
     data = {
-        "images": images.encoded,
-        "pictures": pictures,
-        "shown": shown,
+        "images": film.images,
+        "pictures": film.pictures,
+        "shown": film.shown,
         "status": report.status.tolist(),
         "types": [TYPE_NAMES.get(PictureType(int(kind)), "?") for kind in report.picture_type],
-        "masked": masked,
+        "masked": film.masked,
         "restored": list(report.restored),
-        "repaired": report.recovered is not None,
+        "repaired": film.repaired,
         "fps": report.fps if report.fps > 0 else 25.0,
         "psnr": report.psnr,
-        "first": int(np.argmax(masked)),  # opens at the worst picture
+        "first": int(np.argmax(film.masked)),  # opens at the worst picture
     }
     notes = list(report.notes)
-    if len(shown) < len(report.decoded):
-        notes.append(f"{len(shown)} of {len(report.decoded)} pictures are shown here; frames/ has them all.")
+    if len(film.shown) < film.total:
+        notes.append(f"{len(film.shown)} of {film.total} pictures are shown here; frames/ has them all.")
     page = files("b2scvr.write").joinpath("report_page.html").read_text("utf-8")
     for mark, text in {
         "TITLE": html.escape(report.title),
@@ -74,43 +119,19 @@ def write_report(path: Path, report: Report, budget_bytes: int = BUDGET_BYTES) -
     path.write_text(page, "utf-8")
 
 
-class _Images:
-    """JPEG pictures in base64; a picture that was added before is kept once."""
-
-    def __init__(self, width: int, quality: int) -> None:
-        self.width, self.quality = width, quality
-        self.encoded: list[str] = []
-        self._known: dict[bytes, int] = {}
-
-    def add(self, picture: np.ndarray) -> int:
-        jpeg = _jpeg(picture, self.width, self.quality)
-        if jpeg not in self._known:
-            self._known[jpeg] = len(self.encoded)
-            self.encoded.append(base64.b64encode(jpeg).decode("ascii"))
-        return self._known[jpeg]
+def _evenly(preferred: np.ndarray, count: int) -> list[int]:
+    """Return `count` places of bool [N], or all: those that are True first, both kinds evenly."""
+    chosen: list[int] = []
+    for places in (np.flatnonzero(preferred), np.flatnonzero(~preferred)):
+        wanted = min(len(places), count - len(chosen))
+        chosen += places[np.linspace(0, len(places) - 1, wanted).astype(int)].tolist()
+    return sorted(chosen)
 
 
-def _choose(report: Report, budget_bytes: int) -> tuple[list[int], int, int]:
-    """Return the pictures to show, their width and their JPEG quality: the best setting that fits the budget."""
-    total = len(report.decoded)
-    sample = np.unique(np.linspace(0, total - 1, min(total, SAMPLED)).astype(int))
-    for width, quality in SETTINGS:
-        images = _Images(width, quality)
-        for index in sample:
-            for view in _views(report, int(index)):
-                images.add(view)
-        needed = sum(map(len, images.encoded)) / len(sample) * total
-        if needed <= budget_bytes:
-            return list(range(total)), width, quality
-    kept = max(1, int(total * budget_bytes / needed))
-    return sorted({int(i) for i in np.linspace(0, total - 1, kept)}), width, quality
-
-
-def _views(report: Report, index: int) -> Iterator[np.ndarray]:
-    decoded = report.decoded[index]
-    yield decoded
-    yield overlay_mask(decoded, report.masks[index])
-    yield decoded if report.recovered is None else report.recovered[index]
+def _views(decoded: np.ndarray, recovered: np.ndarray | None, masks: np.ndarray, index: int) -> Iterator[np.ndarray]:
+    yield decoded[index]
+    yield overlay_mask(decoded[index], masks[index])
+    yield decoded[index] if recovered is None else recovered[index]
 
 
 def _jpeg(picture: np.ndarray, width: int, quality: int) -> bytes:

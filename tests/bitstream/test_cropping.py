@@ -39,6 +39,12 @@ def test_frames_are_what_ffmpeg_shows(streams):
         assert np.array_equal(frame.to_ndarray(format="rgb24"), ours)
 
 
+def test_pictures_before_the_first_parameter_sets_are_cropped_too(moving):
+    units = decode(encode_h264(moving(20, 90, 122), gop=10, options={"bf": "0"})).access_units
+    clip = decode(b"".join(units[7:])).clip  # a file that lost its head: the sets come with the next IDR picture
+    assert clip.frames.shape == (13, 90, 122, 3) and clip.is_key.tolist().index(True) == 3
+
+
 def test_true_pictures_repair_what_is_not_shown_too(streams, play, same_planes):
     """Later pictures predict from what is not shown: only with it are they bit-exact."""
     _, clean, damaged = streams

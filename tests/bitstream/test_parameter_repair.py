@@ -101,3 +101,28 @@ def test_pieces_are_mended_one_by_one(streams):
     nal = scan(units[at])[0]
     damaged = [*units[:at], units[at][: nal.payload + 4] + units[at][nal.end :], *units[at + 1 :]]
     assert mend_parameter_sets(damaged)[0] == units
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("torn", [0, 9])  # bytes of the first NAL unit that is left which are gone too
+def test_a_stream_that_lost_its_head_gets_the_sets_that_come_later(streams, name, torn):
+    data = streams[name]
+    whole = decode(data)
+    first = whole.access_units[2][torn:]
+    rest = b"".join(whole.access_units[3:])
+    mended, notes = mend(first + rest)
+    assert len(notes) == 1 and "begins without parameter sets" in notes[0]
+    sets = [units_of(data)[number] for number, _ in sets_of(data)[:2]]
+    start = scan(first + rest)[0].start
+    assert mended.startswith(first[:start]) and units_of(mended) == [*sets, *units_of(first + rest)]
+    clip = decode(first + rest).clip
+    assert len(whole.clip) - 2 - bool(torn) <= len(clip) <= len(whole.clip) - 2  # of a torn one a slice may be left
+    assert np.array_equal(clip.frames[-6:], whole.clip.frames[-6:]) and not clip.status[-6:].any()
+
+
+def test_sets_that_later_slices_alone_understand_are_not_put_first(streams):
+    units = units_of(streams["cavlc"])
+    garbage = b"".join(b"\0\0\1" + bytes([1]) + bytes(30) for _ in range(3))
+    rest = b"".join(b"\0\0\1" + unit for unit in units)
+    assert mend(garbage + rest) == (garbage + rest, ())
+    assert mend(garbage) == (garbage, ())

@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 
 from b2scvr.bitstream import reader
+from b2scvr.bitstream.parts import CodedFile
 from b2scvr.engine.inputs import (
+    GivenMasks,
     Job,
     UsageError,
     belonging_to,
     list_jobs,
     load_first_mask,
-    load_masks,
-    load_truth,
+    open_truth,
 )
 from b2scvr.types import InputError
 from b2scvr.write import write_masks, write_pictures
@@ -52,47 +53,87 @@ def test_what_belongs_to_an_input(tmp_path):
         belonging_to(Job(tmp_path / "c.h264", tmp_path / "c"), tmp_path / "truth", alone=False)
 
 
-def test_truth_and_masks_must_fit_the_clip(tmp_path, clean_stream):
-    coded = reader.decode(clean_stream)
-    clip = coded.clip
+@pytest.fixture
+def coded_file(tmp_path):
+    """Makes a CodedFile of a stream."""
+
+    def make(stream):
+        path = tmp_path / "input.h264"
+        path.write_bytes(stream)
+        return CodedFile(path)
+
+    return make
+
+
+def frames_of(source, parts):
+    return np.concatenate([source.of(part) for part in parts])
+
+
+def test_truth_and_masks_come_part_by_part(tmp_path, coded_file, clean_stream):
+    file = coded_file(clean_stream)
+    whole = file.whole()
+    frames = whole.coded.clip.frames
     (tmp_path / "clean.h264").write_bytes(clean_stream)
-    assert np.array_equal(load_truth(tmp_path / "clean.h264", coded), clip.frames)
-    write_pictures(tmp_path / "frames", clip.frames)
-    assert np.array_equal(load_truth(tmp_path / "frames", coded), clip.frames)
-    write_masks(tmp_path / "masks", np.ones(clip.frames.shape[:3], np.uint8))
-    assert load_masks(tmp_path / "masks", clip).all()
-    write_pictures(tmp_path / "short", clip.frames[:5])
-    with pytest.raises(InputError, match="holds 5 pictures of 128x96, the input has 24 pictures of 128x96"):
-        load_truth(tmp_path / "short", coded)
+    write_pictures(tmp_path / "frames", frames)
+    masks = np.zeros(frames.shape[:3], np.uint8)
+    masks[np.arange(24), np.arange(24)] = 1
+    write_masks(tmp_path / "masks", masks)
+    for parts in ([whole], list(file.parts(1))):
+        for path in (tmp_path / "clean.h264", tmp_path / "frames"):
+            assert np.array_equal(frames_of(open_truth(path, file), parts), frames)
+        given = GivenMasks(tmp_path / "masks", file)
+        for part in parts:
+            assert np.array_equal(given.of(part), masks[part.start :][: len(part.coded.clip)])
+        given.require_marks(3)
 
 
-def test_truth_is_that_of_the_access_units_that_are_left(tmp_path, clean_stream):
+def test_truth_must_fit_the_input(tmp_path, coded_file, clean_stream):
+    file = coded_file(clean_stream)
+    write_pictures(tmp_path / "short", np.zeros((5, 96, 128, 3), np.uint8))
+    with pytest.raises(InputError, match="holds 5 pictures, the input has 24"):
+        open_truth(tmp_path / "short", file)
+    write_pictures(tmp_path / "small", np.zeros((24, 48, 64, 3), np.uint8))
+    with pytest.raises(InputError, match="its pictures are 64x48, those of the input 128x96"):
+        open_truth(tmp_path / "small", file).of(file.whole())
+    (tmp_path / "few.h264").write_bytes(b"".join(file.units[:16]))
+    with pytest.raises(InputError, match="holds 16 pictures, the input has 24"):
+        open_truth(tmp_path / "few.h264", file)
+
+
+def test_truth_is_that_of_the_access_units_that_are_left(tmp_path, coded_file, clean_stream):
     whole = reader.decode(clean_stream)
     (tmp_path / "clean.h264").write_bytes(clean_stream)
     units = whole.access_units
-    left = reader.decode(b"".join(units[:6] + units[7:]))
+    left = coded_file(b"".join(units[:6] + units[7:]))
     gone = int(np.flatnonzero(whole.clip.decode_index == 6)[0])
-    assert np.array_equal(load_truth(tmp_path / "clean.h264", left), np.delete(whole.clip.frames, gone, axis=0))
+    for parts in ([left.whole()], left.parts(1)):
+        truth = open_truth(tmp_path / "clean.h264", left)
+        assert np.array_equal(frames_of(truth, parts), np.delete(whole.clip.frames, gone, axis=0))
     write_pictures(tmp_path / "frames", whole.clip.frames)
     with pytest.raises(InputError, match="holds 24 pictures"):  # pictures alone do not tell which are left
-        load_truth(tmp_path / "frames", left)
+        open_truth(tmp_path / "frames", left)
 
 
-def test_masks_of_another_size_number_or_kind_and_empty_ones_are_told_apart(tmp_path, damaged_stream):
-    clip = reader.decode(damaged_stream).clip
-    shape = clip.frames.shape[:3]
+def test_masks_of_another_size_number_or_kind_and_empty_ones_are_told_apart(tmp_path, coded_file, damaged_stream):
+    file = coded_file(damaged_stream)
+    part = file.whole()
+    shape = part.coded.clip.frames.shape[:3]
     write_masks(tmp_path / "small", np.ones((shape[0], 48, 64), np.uint8))
     write_masks(tmp_path / "few", np.ones((3, *shape[1:]), np.uint8))
     write_masks(tmp_path / "empty", np.zeros(shape, np.uint8))
     write_pictures(tmp_path / "ones", np.ones((*shape, 3), np.uint8))
     for name, message in (
-        ("small", "holds 24 pictures of 64x48, the input has 24 pictures of 128x96"),
-        ("few", "holds 3 pictures of 128x96, the input has 24"),
-        ("empty", r"its 24 masks mark nothing, the input has \d+ damaged pictures"),
+        ("small", "its pictures are 64x48, those of the input 128x96"),
+        ("few", "holds 3 pictures, the input has 24"),
+        ("empty", "its 24 masks mark nothing, the input has 7 damaged pictures"),
         ("ones", "masks of samples up to 1; damaged is 255"),
     ):
         with pytest.raises(InputError, match=message):
-            load_masks(tmp_path / name, clip)
+            given = GivenMasks(tmp_path / name, file)
+            given.of(part)
+            given.require_marks(7)
+    given = GivenMasks(tmp_path / "empty", file)
+    given.require_marks(0)
 
 
 def test_the_first_mask_is_a_numbered_picture_or_the_first_of_a_folder_that_marks_anything(tmp_path, clean_stream):

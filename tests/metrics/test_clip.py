@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from b2scvr.metrics import MAX_PSNR_DB, perceptual
-from b2scvr.metrics.clip import compare
+from b2scvr.metrics.clip import Comparison
 
 
 @pytest.fixture
@@ -16,6 +16,19 @@ def clips():
     masks = np.zeros((4, 32, 32), np.uint8)
     masks[2, :16] = 1
     return decoded, recovered, masks, clean
+
+
+def compare(*clips):
+    comparison = Comparison()
+    comparison.add(*clips)
+    return comparison.summary()
+
+
+def test_pictures_may_come_in_lots(clips):
+    comparison = Comparison()
+    for lot in (slice(0, 2), slice(2, 3), slice(3, 4)):
+        comparison.add(*(clip[lot] for clip in clips))
+    assert comparison.summary() == compare(*clips)
 
 
 def test_all_frames_and_damaged_frames(clips):

@@ -254,7 +254,7 @@ def test_lost_access_units_are_rebuilt_and_restored(streams, lost):
     clean, damaged = reader.decode(streams[0]).clip, without_header(streams, lost)
     assert set(damaged.clip.decode_index[damaged.clip.lost]) >= lost and len(damaged.clip) == 32
     recovered = Pipeline(Oracle(clean), Oracle(clean), decode=reader.decode).recover(damaged)
-    assert recovered.mode == "splice" and any("times as large" in note for note in recovered.notes)
+    assert recovered.mode == "splice" and any("times as large" in note for note in recovered.stream_notes)
     repaired = reader.decode(recovered.repaired).clip
     assert not repaired.lost.any() and np.array_equal(repaired.frames, recovered.frames)
     assert np.array_equal(repaired.decode_index, clean.decode_index)
@@ -328,3 +328,14 @@ def test_a_first_mask_needs_a_detector_that_tracks(streams):
     oracle = Oracle(damaged.clip)
     with pytest.raises(InputError, match="takes no first mask"):
         Pipeline(oracle, oracle).detect(damaged, first_mask=(0, np.ones(damaged.clip.frames.shape[1:3], np.uint8)))
+
+
+def test_only_what_looks_at_pictures_one_by_one_works_in_parts():
+    class OfClips(Oracle):
+        def restore_clip(self, *_):
+            raise AssertionError
+
+    assert Pipeline(Oracle(None), Oracle(None)).works_in_parts
+    assert Pipeline(Oracle(None), OfClips(None)).works_in_parts, "splice mode restores picture by picture"
+    assert not Pipeline(Oracle(None), OfClips(None), mode="frames").works_in_parts
+    assert not Pipeline(Tracker(None), Oracle(None)).works_in_parts

@@ -2,7 +2,7 @@ import av
 import numpy as np
 import pytest
 
-from b2scvr.write.video import write_video
+from b2scvr.write.video import VideoWriter, write_video
 
 
 def decode(path):
@@ -24,5 +24,13 @@ def test_video_shows_the_pictures_at_their_rate(tmp_path, pictures, size):
 
 
 def test_a_clip_without_pictures_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="T > 0"):
+    with pytest.raises(ValueError, match="no picture"):
         write_video(tmp_path / "a.mp4", np.zeros((0, 8, 8, 3), np.uint8), 25)
+
+
+def test_anything_else_than_a_picture_is_refused(tmp_path, pictures):
+    with (
+        pytest.raises(ValueError, match=r"\[H, W, 3\], got \[24, 96, 128, 3\]"),
+        VideoWriter(tmp_path / "a.mp4", 25) as video,
+    ):
+        video.add(pictures)

@@ -1,0 +1,214 @@
+"""A video file decoded part by part, so that its length does not matter.
+
+Nothing that is decoded after an IDR picture refers to what was sent before it (H.264 7.4.1.2.4), nor is anything shown
+before it that came later: there a stream can be cut, and each part read as a stream of its own. What damaged pictures are
+restored from may lie beyond the cuts: a part is read with some pictures on both sides.
+
+    IDR periods      |  0   |  1   |  2   |  3   |  4   |
+    first part       [ own    own  ][+]
+    second part             [before][ own    own  ][+]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from b2scvr.bitstream.access_units import split_access_units
+from b2scvr.bitstream.assembly import CodedClip
+from b2scvr.bitstream.demux import Demuxed
+from b2scvr.bitstream.nal import START_CODE, NalType, scan
+from b2scvr.bitstream.reader import decode_units_guarded, demux_guarded
+from b2scvr.bitstream.syntax import ParameterSets
+from b2scvr.types import InputError
+
+PART_PIXELS = 1 << 26  # of the own pictures of a part; an IDR period that has more is a part by itself
+LONGEST_BEFORE = 64  # pictures; a longer period before the own pictures is not read again
+PICTURES_BEHIND = 8  # read behind the own pictures, in decoding order
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some pictures of a file, read together with those around them."""
+
+    coded: CodedClip
+    own: slice  # of display indices in `coded.clip`: the pictures that the part is about
+    start: int  # display index in the file, and number in decoding order, of the first picture of `coded`
+    given_sets: bytes = b""  # parameter sets that were put before the first access unit
+
+    def __len__(self) -> int:
+        return self.own.stop - self.own.start
+
+    @property
+    def first(self) -> int:
+        """Display index in the file of the first own picture."""
+        return self.start + self.own.start
+
+    def take(self, values: np.ndarray) -> np.ndarray:
+        """Return those of the own pictures, as a view, from an array that has one for each picture of `coded`."""
+        return values[self.own]
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Display indices in the file of the own pictures, int [N]."""
+        return self.first + np.arange(len(self))
+
+    @property
+    def units(self) -> np.ndarray:
+        """Numbers in the file, in decoding order, of the own pictures' access units, int [N] in display order."""
+        return self.start + self.coded.clip.decode_index[self.own]
+
+    def own_stream(self, stream: bytes | None = None, added: Collection[int] = ()) -> bytes:
+        """Return what belongs to the own pictures of a stream that `coded` was repaired to; None stands for `coded` itself.
+
+        added: display indices in `stream` of pictures that `coded` does not hold. The last part of a file has what stands
+        behind its last picture, too.
+        """
+        units, suffix = self.coded.access_units, self.coded.suffix
+        if stream is not None:
+            units, suffix = split_access_units(stream)
+        first, end = (_moved(border, added) for border in (self.own.start, self.own.stop))
+        own = b"".join(units[first:end]) + (suffix if end == len(units) else b"")
+        return own if first else own.removeprefix(self.given_sets)
+
+
+class CodedFile:
+    """A video file taken apart into access units, which are decoded when they are asked for, in guarded child processes.
+
+    Raises InputError, one line that names the file and the reason, when it cannot be read.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._demuxed, self._digest = demux_guarded(self.path)
+        self._sizes: set[tuple[int, int]] = set()  # (height, width) of pictures, as the parameter sets tell
+        self._sent: list[tuple[int, bytes]] = []  # access unit and parameter set, in the order of the file
+        self._keys: list[int] = []  # access units with IDR pictures
+        if self._demuxed.codec == "h264":
+            self._look_through()
+
+    def __len__(self) -> int:
+        """Number of access units, which is that of the pictures."""
+        return len(self.units)
+
+    @property
+    def units(self) -> list[bytes]:
+        """The access units in decoding order."""
+        return self._demuxed.units
+
+    def whole(self) -> Part:
+        """Return the file as one part. Raises InputError when it cannot be decoded."""
+        return self._part(0, len(self), 0)
+
+    def parts(self, most_pixels: int = PART_PIXELS) -> Iterator[Part]:
+        """Yield the parts of the file, each with as many whole IDR periods as hold `most_pixels`, at least one.
+
+        What has no IDR pictures, is no H.264 or changes the size of its pictures is one part. A part that turns out not to be
+        apart from the next, because the IDR picture between them is lost, or of which no picture can be decoded, goes with
+        the next one. Raises InputError when nothing can be decoded.
+        """
+        first = 0
+        for end in [*self._borders(most_pixels), len(self)]:
+            part = self._part_apart(first, end)
+            if part is not None:
+                first = end
+                yield part
+                del part  # its pictures may go before the next ones come
+
+    def _part_apart(self, first: int, end: int) -> Part | None:
+        """Return the access units `first` to `end` - 1 as a part, None where they do not make one."""
+        is_last = end == len(self)
+        longest = (LONGEST_BEFORE, 0, len(self)) if is_last else (LONGEST_BEFORE, 0)
+        refused: InputError | None = None
+        for start in dict.fromkeys(self._start(first, pictures) for pictures in longest):
+            try:
+                part = self._part(first, end, start)
+            except InputError as error:
+                refused = error
+                continue
+            if (is_last and start == first) or _is_apart(part):
+                return part
+        if is_last and refused is not None:
+            raise refused
+        return None
+
+    def _look_through(self) -> None:
+        sets = ParameterSets()
+        for number, unit in enumerate(self.units):
+            nals = scan(unit)
+            raw = [unit[nal.payload : nal.end] for nal in nals if nal.type in (NalType.SPS, NalType.PPS)]
+            if raw:
+                self._sent += [(number, one) for one in raw]
+                sets.update(unit)
+                self._sizes |= {sps.size for sps in sets.sps.values()}
+            if any(nal.type == NalType.IDR for nal in nals):
+                self._keys.append(number)
+
+    def _borders(self, most_pixels: int) -> list[int]:
+        """Return the access units at which new parts begin."""
+        if len(self._sizes) != 1:
+            return []
+        [(height, width)] = self._sizes
+        borders = [0]
+        for key, following in pairwise([*self._keys, len(self)]):
+            if (following - borders[-1]) * height * width > most_pixels and key > borders[-1]:
+                borders.append(key)
+        return borders[1:]
+
+    def _start(self, first: int, longest: int) -> int:
+        """Return where to begin to read for pictures from `first` on: an IDR period earlier, if that has up to `longest`."""
+        before = max((key for key in [0, *self._keys] if key < first), default=first)
+        return before if first - before <= longest else first
+
+    def _part(self, first: int, end: int, start: int) -> Part:
+        """Decode the access units `first` to `end` - 1, those from `start` on before them, and some behind."""
+        stop = min(end + PICTURES_BEHIND, len(self))
+        sets = self._sets_before(start)
+        coded = decode_units_guarded(_cut(self._demuxed, start, stop, sets), self._digest, str(self.path))
+        return Part(coded, slice(first - start, end - start), start, sets)
+
+    def _sets_before(self, start: int) -> bytes:
+        """Return the parameter sets that were sent before access unit `start` and not again with it, the latest last."""
+        found: dict[bytes, None] = {}
+        for number, raw in self._sent:
+            if number <= start:
+                found.pop(raw, None)
+            if number < start:
+                found[raw] = None
+        return b"".join(START_CODE + raw for raw in found)
+
+
+def _is_apart(part: Part) -> bool:
+    """Whether the own pictures are shown without others between them, and the one decoded next is there."""
+    clip, own = part.coded.clip, part.own
+    if not np.array_equal(np.sort(clip.decode_index[own]), np.arange(own.start, own.stop)):
+        return False
+    following = np.flatnonzero(clip.decode_index == own.stop)
+    return not clip.lost[following].any()
+
+
+def _cut(whole: Demuxed, start: int, stop: int, sets: bytes) -> Demuxed:
+    """Return what `whole` holds of the access units `start` to `stop` - 1, with parameter sets before the first."""
+    units = whole.units[start:stop]
+    return replace(
+        whole,
+        units=[sets + units[0], *units[1:]],
+        lead_ins={number - start: found for number, found in whole.lead_ins.items() if start <= number < stop},
+        damaged={number - start for number in whole.damaged if start <= number < stop},
+        suffix=whole.suffix if stop == len(whole.units) else b"",
+    )
+
+
+def _moved(border: int, added: Collection[int]) -> int:
+    """Return where in a stream with `added` pictures a border is that has `border` pictures before it which are not added.
+
+    A picture that was added right at a border belongs before it: behind it is an IDR picture, which is there.
+    """
+    if border:
+        for place in sorted(added):
+            border += place <= border
+    return border

@@ -1,0 +1,196 @@
+"""Files read part by part: together the parts are the file, and each is read as the whole would have been."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from b2scvr.bitstream import parts, reader
+from b2scvr.bitstream.encode import encode_h264
+from b2scvr.bitstream.nal import NalType, scan
+from b2scvr.bitstream.parts import CodedFile
+from b2scvr.bitstream.specimens import ALL, GOP, make, moving_pictures
+from b2scvr.types import AccessUnitStatus, InputError
+
+COUNT = 4 * GOP
+REFERENCES = ("past_reference", "future_reference")  # display indices: they count from the first picture that was read
+KINDS = [
+    "cabac",
+    "cavlc",
+    "slices",
+    "baseline",
+    "temporal-direct",
+    "mbaff",
+    "10-bit",
+    "h264-mp4",
+    "h264-ts",
+    "h264-mkv",
+]
+UNCUT = ["open-gop", "one-gop", "intra-refresh", "hevc", "mpeg2", "vp9"]
+
+
+@pytest.fixture
+def file_of(tmp_path):
+    """Writes a stream to a file and takes it apart."""
+
+    def write(stream, suffix=".h264"):
+        path = tmp_path / f"clip{suffix}"
+        path.write_bytes(stream)
+        return CodedFile(path)
+
+    return write
+
+
+def specimen(file_of, name, pictures=COUNT):
+    kind = ALL[name]
+    suffix = {"matroska": ".mkv", "mpegts": ".ts", "mpeg2video": ".m2v"}.get(kind.container, f".{kind.container}")
+    return file_of(make(kind, moving_pictures(pictures)), suffix)
+
+
+def without_repeated_sets(units):
+    """The access units without the parameter sets that are sent again."""
+    kept = [units[0]]
+    for unit in units[1:]:
+        nals = [nal for nal in scan(unit) if nal.type not in (NalType.SPS, NalType.PPS)]
+        kept.append(b"".join(unit[nal.start : nal.end] for nal in nals))
+    return kept
+
+
+def assert_same(read, whole):
+    """The own pictures of all parts are those of the whole, in order, but for what the decoder invents."""
+    at = 0
+    for part in read:
+        assert part.first == at and np.array_equal(part.numbers, np.arange(at, at + len(part)))
+        at += len(part)
+        clip = part.coded.clip
+        assert np.array_equal(part.units, whole.clip.decode_index[part.numbers])
+        trusted = ~clip.concealed[part.own].any(axis=(1, 2))
+        for field in fields(clip):
+            value, true = getattr(clip, field.name), getattr(whole.clip, field.name)
+            if (
+                not isinstance(true, np.ndarray)
+                or len(true) != len(whole.clip)
+                or field.name in ("decode_index", "nal_units")
+            ):
+                continue
+            value, true = part.take(value), true[part.numbers]
+            if field.name in REFERENCES:
+                value = np.where(value >= 0, value + part.start, value)
+            if field.name in ("frames", "qp") or field.name.startswith("mv_"):
+                value, true = value[trusted], true[trusted]
+            assert np.array_equal(value, true), field.name
+    assert at == len(whole.clip)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_parts_are_read_as_the_whole(file_of, name):
+    file = specimen(file_of, name)
+    read = list(file.parts(1))
+    assert [len(part) for part in read] == [GOP] * 4 and [part.start for part in read] == [0, 0, GOP, 2 * GOP]
+    whole = reader.read_coded(file.path)
+    assert_same(read, whole)
+    assert b"".join(part.own_stream() for part in read) == whole.stream()
+
+
+def test_damage_is_told_as_in_the_whole(file_of, damaged_stream):
+    file = file_of(damaged_stream)
+    whole = reader.read_coded(file.path)
+    read = list(file.parts(1))
+    assert len(read) == 2 and (whole.clip.status == AccessUnitStatus.BROKEN).sum() == 2
+    assert_same(read, whole)
+
+
+def test_a_part_holds_as_many_periods_as_fit(file_of):
+    file = specimen(file_of, "cabac")
+    pixels = 80 * 96
+    assert [len(part) for part in file.parts(2 * GOP * pixels)] == [2 * GOP, 2 * GOP]
+    assert [len(part) for part in file.parts(3 * GOP * pixels + 1)] == [3 * GOP, GOP]
+    assert [len(part) for part in file.parts()] == [len(file.whole())] == [COUNT]
+
+
+@pytest.mark.parametrize("name", UNCUT)
+def test_what_cannot_be_cut_is_one_part(file_of, name):
+    file = specimen(file_of, name)
+    [part] = file.parts(1)
+    assert len(part) == len(file) == len(part.coded.clip)
+    assert np.array_equal(part.take(part.coded.clip.frames), reader.read(file.path).frames)
+
+
+def test_pictures_that_change_their_size_are_one_part(file_of):
+    small = make(ALL["cabac"], moving_pictures(GOP))
+    large = make(
+        ALL["mbaff"], moving_pictures(GOP, (96, 128))
+    )  # in MBAFF: else its parameter sets would pass for damaged
+    assert len(list(file_of(small + small + large).parts(1))) == 1
+    assert len(list(file_of(small + small).parts(1))) == 2
+
+
+def test_parameter_sets_that_were_sent_once_go_with_every_part(file_of):
+    stream = b"".join(without_repeated_sets(specimen(file_of, "cabac").units))
+    file = file_of(stream)
+    read = list(file.parts(1))
+    assert [bool(part.given_sets) for part in read] == [
+        False,
+        False,
+        True,
+        True,
+    ]  # the second begins where the first does
+    assert_same(read, reader.read_coded(file.path))
+    assert b"".join(part.own_stream() for part in read) == stream
+
+
+def test_a_long_period_is_not_read_again(file_of):
+    pictures = moving_pictures(parts.LONGEST_BEFORE + 2 + GOP)
+    options = {"x264-params": "scenecut=0"}
+    units = file_of(encode_h264(pictures, gop=parts.LONGEST_BEFORE + 2, options=options)).units
+    file = file_of(b"".join(without_repeated_sets(units)))
+    first, second = file.parts(1)
+    assert len(first) == second.first == second.start == parts.LONGEST_BEFORE + 2
+    assert second.given_sets and second.coded.access_units[0].startswith(second.given_sets)
+    assert first.own_stream() + second.own_stream() == file.path.read_bytes()
+
+
+def test_a_part_that_cannot_be_decoded_goes_with_another(file_of, monkeypatch):
+    decode, file = parts.decode_units_guarded, specimen(file_of, "cabac")
+
+    def refusing(*lengths):
+        def decode_some(coded, *rest):
+            if len(coded.units) in lengths:
+                raise InputError("no picture")
+            return decode(coded, *rest)
+
+        monkeypatch.setattr(parts, "decode_units_guarded", decode_some)
+        return [len(part) for part in file.parts(1)]
+
+    assert refusing(GOP + parts.PICTURES_BEHIND) == [2 * GOP, GOP, GOP]  # the first: no pictures before it
+    assert refusing(2 * GOP) == [GOP] * 4  # the last: no pictures behind it
+    with pytest.raises(InputError, match="no picture"):
+        refusing(GOP, 2 * GOP)
+    monkeypatch.setattr(parts, "LONGEST_BEFORE", 0)
+    assert refusing(GOP) == [GOP] * 4
+
+
+def test_parts_between_which_the_idr_picture_is_lost_are_one(file_of):
+    units = specimen(file_of, "cabac").units
+    idr = next(nal for nal in scan(units[2 * GOP]) if nal.is_slice)
+    units[2 * GOP] = units[2 * GOP][: idr.payload + 1] + bytes(4) + units[2 * GOP][idr.payload + 5 :]
+    file = file_of(b"".join(units))
+    read = list(file.parts(1))
+    assert [len(part) for part in read] == [GOP, 2 * GOP, GOP]
+    whole = reader.read_coded(file.path)
+    assert whole.clip.lost[whole.clip.decode_index == 2 * GOP].all()
+    assert_same(read, whole)
+
+
+def test_what_was_added_to_a_repaired_stream_stays_with_its_part(file_of):
+    file = specimen(file_of, "cabac")
+    middle = list(file.parts(1))[1]
+    units = middle.coded.access_units
+    assert (middle.first - middle.start, len(middle)) == (GOP, GOP)
+    own = [*units[GOP : 2 * GOP], units[GOP + 1]]
+    stream = b"".join([*units[: GOP - 1], units[1], units[GOP - 1], *own, *units[2 * GOP :]])
+    added = (GOP - 1, 2 * GOP + 1)  # one before the own pictures, one behind the last of them
+    assert middle.own_stream(stream, added) == b"".join(own)
+    first = next(file.parts(1))
+    start = [units[1], *first.coded.access_units]
+    assert first.own_stream(b"".join(start), (0,)) == b"".join(start[: GOP + 1])

@@ -1,0 +1,153 @@
+"""`test.py` on files that are worked at part by part."""
+
+import functools
+import json
+
+import av
+import numpy as np
+import pytest
+
+from b2scvr.bitstream import reader
+from b2scvr.bitstream.damage import CutModel, damage
+from b2scvr.bitstream.encode import encode_h264
+from b2scvr.bitstream.nal import START_CODE, NalType
+from b2scvr.bitstream.parts import CodedFile
+from b2scvr.bitstream.specimens import ALL, GOP, make, moving_pictures
+from b2scvr.engine import infer
+from b2scvr.engine.infer import Request, run
+from b2scvr.engine.inputs import Job
+from b2scvr.engine.progress import StageProgress
+from b2scvr.engine.write_results import joined_notes
+from b2scvr.pipeline import Recoverer
+from b2scvr.write import read_masks, read_pictures, write_masks
+
+SIZE = (96, 128)
+
+
+@pytest.fixture(scope="module")
+def clean():
+    return encode_h264(moving_pictures(48, SIZE), gop=12, options={"bf": "0"})
+
+
+@pytest.fixture(scope="module")
+def damaged(clean):
+    return damage(clean, CutModel(slices_per_gop=1, gop=12, position=0.4, length=100, seed=1))[0]
+
+
+@pytest.fixture
+def recover(tmp_path, monkeypatch):
+    """Runs inference on a stream, in parts of one IDR period or as a whole; returns its folder and its metrics."""
+
+    def do(stream, in_parts, name="clip.h264", config="configs/vector_fill.py", mode="auto", **request):
+        source = tmp_path / name
+        source.write_bytes(stream)
+        if in_parts:
+            monkeypatch.setattr(infer, "CodedFile", type("Parted", (CodedFile,), {
+                "parts": functools.partialmethod(CodedFile.parts, 1)
+            }))  # fmt: skip
+        job = Job(source, tmp_path / ("parts" if in_parts else "whole"))
+        [outcome] = run([job], Request(**request).validate(), Recoverer(config, mode=mode), StageProgress)
+        monkeypatch.setattr(infer, "CodedFile", CodedFile)
+        assert outcome.error is None, outcome.error
+        return job.target, json.loads((job.target / "metrics.json").read_text())
+
+    return do
+
+
+def shown(path):
+    return reader.read(path).frames
+
+
+def figures(metrics):
+    changing = ("seconds", "frames_per_second", "peak_memory_bytes", "notes")
+    return {name: value for name, value in metrics.items() if name not in changing}
+
+
+def test_parts_come_to_the_same_as_the_whole(recover, damaged, clean, tmp_path):
+    (tmp_path / "truth.h264").write_bytes(clean)
+    runs = [recover(damaged, in_parts, truth=tmp_path / "truth.h264") for in_parts in (False, True)]
+    (whole, found), (parts, found_in_parts) = runs
+    assert found["mode"] == "splice" and found["frames"] == 48 and len(found["restored"]) == 4
+    assert figures(found) == figures(found_in_parts)
+    assert (whole / "repaired.h264").read_bytes() == (parts / "repaired.h264").read_bytes()
+    for read, folder in ((read_pictures, "frames"), (read_masks, "masks")):
+        assert np.array_equal(read(whole / folder), read(parts / folder))
+    assert shown(whole / "recovered.mp4").shape == shown(parts / "recovered.mp4").shape == (48, *SIZE, 3)
+    assert {path.name for path in whole.iterdir()} == {path.name for path in parts.iterdir()}
+    assert [note for note in found["notes"] if "times as large" in note] == [
+        note for note in found_in_parts["notes"] if "times as large" in note
+    ]
+
+
+def test_the_repaired_stream_shows_the_frames(recover, damaged):
+    folder, _ = recover(damaged, in_parts=True)
+    assert np.array_equal(shown(folder / "repaired.h264"), read_pictures(folder / "frames"))
+
+
+def test_what_nothing_touched_comes_back_bit_for_bit(recover, clean):
+    folder, found = recover(clean, in_parts=True)
+    assert (folder / "repaired.h264").read_bytes() == clean and found["mode"] == "untouched"
+    assert not found["restored"] and found["damaged_frames_detected"] == 0
+
+
+def test_a_container_comes_back_whole(recover, tmp_path):
+    movie = bytearray(make(ALL["h264-mp4"], moving_pictures(4 * GOP, SIZE)))
+    (tmp_path / "intact.mp4").write_bytes(movie)
+    victim = max(reader.read_coded(tmp_path / "intact.mp4").access_units[GOP + 1 : 2 * GOP], key=len)
+    at = movie.index(victim[-len(victim) // 2 :])
+    movie[at : at + 40] = b"\x5a" * 40
+    folder, found = recover(bytes(movie), in_parts=True, name="movie.mp4")
+    assert found["mode"] == "splice" and found["frames"] == 4 * GOP
+    with av.open(str(folder / "repaired.mp4")) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio"]
+    assert np.array_equal(shown(folder / "repaired.mp4"), read_pictures(folder / "frames"))
+
+
+def test_pictures_that_were_put_in_stay_out_of_the_frames(recover, clean):
+    units = reader.decode(clean).access_units
+    folder, found = recover(b"".join(units[:15] + units[16:]), in_parts=True)
+    assert found["frames"] == 47 == len(read_pictures(folder / "frames"))
+    assert len(shown(folder / "repaired.h264")) == 48
+    assert any(note.startswith("pictures 12 to 22: ") and "1 more" in note for note in found["notes"])
+
+
+def test_a_part_that_cannot_be_spliced_is_left_as_it_came(recover, damaged):
+    units = reader.decode(damaged).access_units
+    units[20] += START_CODE + bytes([NalType.PARTITION_A, 0x5A])  # nothing that is read with a partition can be spliced
+    folder, found = recover(b"".join(units), in_parts=True)
+    assert found["mode"] == "drift" and found["frames"] == 48 and len(found["restored"]) == 4
+    assert any("elsewhere it is as it came" in note for note in found["notes"])
+    assert any(note.startswith("pictures 12 to 23: recovered in drift mode") for note in found["notes"])
+    same = shown(folder / "repaired.h264") == read_pictures(folder / "frames")
+    assert same[:12].all() and same[36:].all() and not same[12:24].all()
+    stream = (folder / "repaired.h264").read_bytes()
+    assert b"".join(units[12:36]) in stream and not stream.startswith(b"".join(units[:12]))
+
+
+def test_given_masks_and_other_stages_work_in_parts(recover, damaged, tmp_path):
+    masks = np.zeros((48, *SIZE), np.uint8)
+    masks[20:30, 10:40, 20:60] = 1
+    write_masks(tmp_path / "masks", masks)
+    folder, found = recover(damaged, in_parts=True, mode="frames", masks=tmp_path / "masks")
+    assert found["mode"] == "frames" and found["restored"] == list(range(20, 30))
+    assert np.array_equal(read_masks(folder / "masks"), masks)
+    outside = read_pictures(folder / "frames")[masks == 0] == reader.decode(damaged).clip.frames[masks == 0]
+    assert outside.mean() > 0.99  # all but what the decoder invents
+    detected, found = recover(damaged, in_parts=True, name="again.h264", stage="detect")
+    assert (
+        found["mode"] == "detect"
+        and found["damaged_frames_detected"] == read_masks(detected / "masks").any((1, 2)).sum()
+    )
+
+
+def test_notes_on_parts_become_notes_on_the_file():
+    notes = {0: ("same", "first"), 10: ("same",), 20: ("same", "last", "first")}
+    assert joined_notes(notes, 25) == [
+        "same",
+        "pictures 0 to 9: first",
+        "pictures 20 to 24: last",
+        "pictures 20 to 24: first",
+    ]
+    assert joined_notes({0: ("one", "two")}, 25) == ["one", "two"]
+    many = joined_notes({number: (f"note {number}",) for number in range(30)}, 30)
+    assert len(many) == 21 and many[-1] == "and 10 more notes"
