@@ -330,12 +330,21 @@ def test_a_first_mask_needs_a_detector_that_tracks(streams):
         Pipeline(oracle, oracle).detect(damaged, first_mask=(0, np.ones(damaged.clip.frames.shape[1:3], np.uint8)))
 
 
-def test_only_what_looks_at_pictures_one_by_one_works_in_parts():
-    class OfClips(Oracle):
-        def restore_clip(self, *_):
-            raise AssertionError
+class OfClips:
+    """A restorer that takes whole clips in frames mode."""
 
-    assert Pipeline(Oracle(None), Oracle(None)).works_in_parts
-    assert Pipeline(Oracle(None), OfClips(None)).works_in_parts, "splice mode restores picture by picture"
-    assert not Pipeline(Oracle(None), OfClips(None), mode="frames").works_in_parts
-    assert not Pipeline(Tracker(None), Oracle(None)).works_in_parts
+    def restore_clip(self, *_):
+        raise AssertionError("not asked for")
+
+
+@pytest.mark.parametrize(
+    ("detector", "restorer", "mode", "in_parts"),
+    [
+        (None, None, "auto", True),
+        (None, OfClips(), "auto", True),  # splice mode restores picture by picture
+        (None, OfClips(), "frames", False),
+        (Tracker, None, "auto", False),
+    ],
+)
+def test_only_what_looks_at_pictures_one_by_one_works_in_parts(detector, restorer, mode, in_parts):
+    assert Pipeline(detector, restorer, mode=mode).works_in_parts is in_parts
