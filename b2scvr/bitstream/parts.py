@@ -6,7 +6,7 @@ restored from may lie beyond the cuts: a part is read with some pictures on both
 
     IDR periods      |  0   |  1   |  2   |  3   |  4   |
     first part       [ own    own  ][+]
-    second part             [before][ own    own  ][+]
+    second part             (before)[ own    own  ][+]
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from b2scvr.bitstream.demux import Demuxed
 from b2scvr.bitstream.nal import START_CODE, NalType, scan
 from b2scvr.bitstream.reader import decode_units_guarded, demux_guarded
 from b2scvr.bitstream.syntax import ParameterSets
-from b2scvr.types import InputError
+from b2scvr.types import AccessUnitStatus, InputError
 
 PART_PIXELS = 1 << 26  # of the own pictures of a part; an IDR period that has more is a part by itself
-LONGEST_BEFORE = 64  # pictures; a longer period before the own pictures is not read again
+PICTURES_BEFORE = 4  # shown before a damaged picture: where there are less, the IDR period before is read again
+LONGEST_BEFORE = 64  # pictures; a longer one is not
 PICTURES_BEHIND = 8  # read behind the own pictures, in decoding order
 
 
@@ -104,8 +105,10 @@ class CodedFile:
         """Return the file as one part. Raises InputError when it cannot be decoded."""
         return self._part(0, len(self), 0)
 
-    def parts(self, most_pixels: int = PART_PIXELS) -> Iterator[Part]:
+    def parts(self, most_pixels: int = PART_PIXELS, with_before: bool = False) -> Iterator[Part]:
         """Yield the parts of the file, each with as many whole IDR periods as hold `most_pixels`, at least one.
+
+        with_before: read the IDR period before each of them too, not only where damaged pictures may need it.
 
         What has no IDR pictures, is no H.264 or changes the size of its pictures is one part. A part that turns out not to be
         apart from the next, because the IDR picture between them is lost, or of which no picture can be decoded, goes with
@@ -113,28 +116,31 @@ class CodedFile:
         """
         first = 0
         for end in [*self._borders(most_pixels), len(self)]:
-            part = self._part_apart(first, end)
+            part = self._part_apart(first, end, with_before)
             if part is not None:
                 first = end
                 yield part
                 del part  # its pictures may go before the next ones come
 
-    def _part_apart(self, first: int, end: int) -> Part | None:
+    def _part_apart(self, first: int, end: int, with_before: bool) -> Part | None:
         """Return the access units `first` to `end` - 1 as a part, None where they do not make one."""
-        is_last = end == len(self)
-        longest = (LONGEST_BEFORE, 0, len(self)) if is_last else (LONGEST_BEFORE, 0)
+        found: Part | None = None
         refused: InputError | None = None
-        for start in dict.fromkeys(self._start(first, pictures) for pictures in longest):
+        is_last = end == len(self)
+        ways = (0, LONGEST_BEFORE, len(self) if is_last else 0)
+        for start in dict.fromkeys(self._start(first, longest) for longest in ways):
+            if found is not None and not (with_before or _looks_back(found)):
+                break
             try:
                 part = self._part(first, end, start)
             except InputError as error:
                 refused = error
                 continue
             if (is_last and start == first) or _is_apart(part):
-                return part
-        if is_last and refused is not None:
+                found = part
+        if is_last and found is None and refused is not None:
             raise refused
-        return None
+        return found
 
     def _look_through(self) -> None:
         sets = ParameterSets()
@@ -189,6 +195,12 @@ def _is_apart(part: Part) -> bool:
         return False
     following = np.flatnonzero(clip.decode_index == own.stop)
     return not clip.lost[following].any()
+
+
+def _looks_back(part: Part) -> bool:
+    """Whether own pictures may need some that are shown before the first of them, and were not read."""
+    damaged = np.flatnonzero(part.take(part.coded.clip.status) != AccessUnitStatus.INTACT)
+    return part.own.start == 0 < part.first and len(damaged) > 0 and damaged[0] < PICTURES_BEFORE
 
 
 def _cut(whole: Demuxed, start: int, stop: int, sets: bytes) -> Demuxed:

@@ -184,7 +184,8 @@ def _recover(
     """Recover a file part by part, or only find its damage; return its metrics. `seconds` takes up what each stage took."""
     in_parts = recoverer.works_in_parts and beside.first_mask is None
     comparison, restoring = Comparison(), 0.0
-    for part in _timed_each(file.parts() if in_parts else map(CodedFile.whole, [file]), seconds, "read"):
+    parts = file.parts(with_before=beside.masks is not None) if in_parts else map(CodedFile.whole, [file])
+    for part in _timed_each(parts, seconds, "read"):
         telling = progress if len(part) == len(file) else partial(_tell_part, progress, part, len(file))
         find = _recovered if results.pictures else _detected
         seed_everything()

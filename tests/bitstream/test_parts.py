@@ -9,6 +9,8 @@ from b2scvr.bitstream import parts, reader
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.nal import NalType, scan
 from b2scvr.bitstream.parts import CodedFile
+from b2scvr.bitstream.planes import rgb_to_planes
+from b2scvr.bitstream.repair import splice_stream
 from b2scvr.bitstream.specimens import ALL, GOP, make, moving_pictures
 from b2scvr.types import AccessUnitStatus, InputError
 
@@ -57,14 +59,14 @@ def without_repeated_sets(units):
 
 
 def assert_same(read, whole):
-    """The own pictures of all parts are those of the whole, in order, but for what the decoder invents."""
+    """The own pictures of all parts are those of the whole, in order, but for samples and vectors that the decoder made up."""
     at = 0
     for part in read:
         assert part.first == at and np.array_equal(part.numbers, np.arange(at, at + len(part)))
         at += len(part)
         clip = part.coded.clip
         assert np.array_equal(part.units, whole.clip.decode_index[part.numbers])
-        trusted = ~clip.concealed[part.own].any(axis=(1, 2))
+        intact = part.take(clip.status) == AccessUnitStatus.INTACT
         for field in fields(clip):
             value, true = getattr(clip, field.name), getattr(whole.clip, field.name)
             if (
@@ -77,7 +79,7 @@ def assert_same(read, whole):
             if field.name in REFERENCES:
                 value = np.where(value >= 0, value + part.start, value)
             if field.name in ("frames", "qp") or field.name.startswith("mv_"):
-                value, true = value[trusted], true[trusted]
+                value, true = value[intact], true[intact]
             assert np.array_equal(value, true), field.name
     assert at == len(whole.clip)
 
@@ -85,11 +87,22 @@ def assert_same(read, whole):
 @pytest.mark.parametrize("name", KINDS)
 def test_parts_are_read_as_the_whole(file_of, name):
     file = specimen(file_of, name)
-    read = list(file.parts(1))
-    assert [len(part) for part in read] == [GOP] * 4 and [part.start for part in read] == [0, 0, GOP, 2 * GOP]
     whole = reader.read_coded(file.path)
-    assert_same(read, whole)
-    assert b"".join(part.own_stream() for part in read) == whole.stream()
+    for with_before, starts in ((False, [0, GOP, 2 * GOP, 3 * GOP]), (True, [0, 0, GOP, 2 * GOP])):
+        read = list(file.parts(1, with_before))
+        assert [len(part) for part in read] == [GOP] * 4 and [part.start for part in read] == starts
+        assert_same(read, whole)
+        assert b"".join(part.own_stream() for part in read) == whole.stream()
+
+
+def test_the_period_before_is_read_where_damage_is_near(file_of):
+    units = specimen(file_of, "cabac-no-b").units
+    for at, start in ((2 * GOP + 1, GOP), (2 * GOP + parts.PICTURES_BEFORE, 2 * GOP)):
+        damaged = list(units)
+        damaged[at] = units[at][: len(units[at]) // 2]
+        third = list(file_of(b"".join(damaged)).parts(1))[2]
+        assert third.take(third.coded.clip.status)[at - 2 * GOP] == AccessUnitStatus.BROKEN
+        assert (third.start, third.first, len(third)) == (start, 2 * GOP, GOP)
 
 
 def test_damage_is_told_as_in_the_whole(file_of, damaged_stream):
@@ -129,14 +142,19 @@ def test_parameter_sets_that_were_sent_once_go_with_every_part(file_of):
     stream = b"".join(without_repeated_sets(specimen(file_of, "cabac").units))
     file = file_of(stream)
     read = list(file.parts(1))
-    assert [bool(part.given_sets) for part in read] == [
-        False,
-        False,
-        True,
-        True,
-    ]  # the second begins where the first does
+    assert [bool(part.given_sets) for part in read] == [False, True, True, True]
     assert_same(read, reader.read_coded(file.path))
     assert b"".join(part.own_stream() for part in read) == stream
+
+
+def test_parameter_sets_that_were_given_stay_out_of_the_repaired_stream(file_of):
+    stream = b"".join(without_repeated_sets(specimen(file_of, "cabac").units))
+    second = list(file_of(stream).parts(1))[1]
+    coded = second.coded
+    grey = {0: rgb_to_planes(np.full_like(coded.clip.frames[0], 128), *coded.clip.colour)}
+    repaired = second.own_stream(b"".join(splice_stream(coded, grey)))
+    assert second.given_sets and second.own.start == 0
+    assert [nal.type for nal in scan(repaired)] == [NalType.IDR] + [NalType.SLICE] * (GOP - 1)
 
 
 def test_a_long_period_is_not_read_again(file_of):
@@ -184,7 +202,7 @@ def test_parts_between_which_the_idr_picture_is_lost_are_one(file_of):
 
 def test_what_was_added_to_a_repaired_stream_stays_with_its_part(file_of):
     file = specimen(file_of, "cabac")
-    middle = list(file.parts(1))[1]
+    middle = list(file.parts(1, with_before=True))[1]
     units = middle.coded.access_units
     assert (middle.first - middle.start, len(middle)) == (GOP, GOP)
     own = [*units[GOP : 2 * GOP], units[GOP + 1]]
