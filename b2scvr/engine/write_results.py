@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +61,19 @@ class Results:
         clip = part.coded.clip
         decoded, masks, status = (part.take(one) for one in (clip.frames, recovered.masks.masks, clip.status))
         frames = part.take(recovered.frames) if self.pictures else None
-        self._film.add(decoded, frames, masks, status != AccessUnitStatus.INTACT)
-        write_masks(self.folder / "masks", masks, part.first)
+        writers: list[Callable[[], None]] = [
+            partial(self._film.add, decoded, frames, masks, status != AccessUnitStatus.INTACT),
+            partial(write_masks, self.folder / "masks", masks, part.first),
+        ]
         if frames is not None:
-            write_pictures(self.folder / "frames", frames, part.first)
-            self._add_to_video(frames, clip.fps)
-            self._add_to_stream(part, recovered)
+            writers += [
+                partial(write_pictures, self.folder / "frames", frames, part.first),
+                partial(self._add_to_video, frames, clip.fps),
+                partial(self._add_to_stream, part, recovered),
+            ]
+        with ThreadPoolExecutor(len(writers)) as pool:  # each keeps one core busy
+            for written in [pool.submit(write) for write in writers]:
+                written.result()
         self._status = np.append(self._status, status)
         self._types = np.append(self._types, part.take(clip.picture_type))
         self._restored += [part.start + slot for slot in recovered.restored if part.own.start <= slot < part.own.stop]
