@@ -12,6 +12,7 @@ restored from may lie beyond the cuts: a part is read with some pictures on both
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -125,21 +126,15 @@ class CodedFile:
     def _part_apart(self, first: int, end: int, with_before: bool) -> Part | None:
         """Return the access units `first` to `end` - 1 as a part, None where they do not make one."""
         found: Part | None = None
-        refused: InputError | None = None
         is_last = end == len(self)
-        ways = (0, LONGEST_BEFORE, len(self) if is_last else 0)
-        for start in dict.fromkeys(self._start(first, longest) for longest in ways):
+        for start in dict.fromkeys((first, self._start(first, LONGEST_BEFORE))):
             if found is not None and not (with_before or _looks_back(found)):
                 break
-            try:
+            with suppress(InputError):
                 part = self._part(first, end, start)
-            except InputError as error:
-                refused = error
-                continue
-            if (is_last and start == first) or _is_apart(part):
-                found = part
-        if is_last and found is None and refused is not None:
-            raise refused
+                found = part if (is_last and start == first) or _is_apart(part) else found
+        if found is None and is_last:
+            return self._part(first, end, self._start(first, len(self)))
         return found
 
     def _look_through(self) -> None:
