@@ -29,7 +29,8 @@ from b2scvr.types import AccessUnitStatus, InputError
 
 PART_PIXELS = 1 << 26  # of the own pictures of a part; an IDR period that has more is a part by itself
 PICTURES_BEFORE = 4  # shown before a damaged picture: where there are less, the IDR period before is read again
-LONGEST_BEFORE = 64  # pictures; a longer one is not
+SHORT_BEFORE = 0.25  # of the own pictures: a period as short as that is read at once
+LONGEST_BEFORE = 64  # pictures; a longer one is not read
 PICTURES_BEHIND = 8  # read behind the own pictures, in decoding order
 
 
@@ -109,7 +110,7 @@ class CodedFile:
     def parts(self, most_pixels: int = PART_PIXELS, with_before: bool = False) -> Iterator[Part]:
         """Yield the parts of the file, each with as many whole IDR periods as hold `most_pixels`, at least one.
 
-        with_before: read the IDR period before each of them too, not only where damaged pictures may need it.
+        with_before: read the IDR period before each of them too, not only where it is short or damaged pictures may need it.
 
         What has no IDR pictures, is no H.264 or changes the size of its pictures is one part. A part that turns out not to be
         apart from the next, because the IDR picture between them is lost, or of which no picture can be decoded, goes with
@@ -125,10 +126,11 @@ class CodedFile:
 
     def _part_apart(self, first: int, end: int, with_before: bool) -> Part | None:
         """Return the access units `first` to `end` - 1 as a part, None where they do not make one."""
+        is_last, before = end == len(self), self._start(first, LONGEST_BEFORE)
         found: Part | None = None
-        is_last = end == len(self)
-        for start in dict.fromkeys((first, self._start(first, LONGEST_BEFORE))):
-            if found is not None and not (with_before or _looks_back(found)):
+        at_once = with_before or first - before <= (end - first) * SHORT_BEFORE
+        for start in dict.fromkeys((before, first) if at_once else (first, before)):
+            if found is not None and not _looks_back(found):
                 break
             with suppress(InputError):
                 part = self._part(first, end, start)

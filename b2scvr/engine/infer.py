@@ -194,16 +194,20 @@ def _recover(
         if beside.truth is not None:
             telling("measure", 0, 0)
             with _timed(seconds, "measure"):
-                frames = part.take(recovered.frames) if results.pictures else None
-                masks = part.take(recovered.masks.masks)
-                comparison.add(part.take(part.coded.clip.frames), frames, masks, beside.truth.of(part))
+                _compare(comparison, part, recovered, beside.truth.of(part), results.pictures)
         telling("write", 0, 0)
         with _timed(seconds, "write"):
             results.add(part, recovered)
+        del part, recovered  # before the next ones come
     if beside.masks is not None:
         beside.masks.require_marks(results.damaged)
     with _timed(seconds, "write"):
         return results.finish(comparison.summary() if beside.truth is not None else {}, restoring)
+
+
+def _compare(comparison: Comparison, part: Part, recovered: RecoveredClip, clean: np.ndarray, pictures: bool) -> None:
+    frames = part.take(recovered.frames) if pictures else None
+    comparison.add(part.take(part.coded.clip.frames), frames, part.take(recovered.masks.masks), clean)
 
 
 def _recovered(
