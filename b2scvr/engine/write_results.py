@@ -71,7 +71,7 @@ class Results:
                 partial(self._add_to_video, frames, clip.fps),
                 partial(self._add_to_stream, part, recovered),
             ]
-        with ThreadPoolExecutor(len(writers)) as pool:  # each keeps one core busy
+        with ThreadPoolExecutor(2) as pool:  # pictures take as long as all else
             for written in [pool.submit(write) for write in writers]:
                 written.result()
         self._status = np.append(self._status, status)

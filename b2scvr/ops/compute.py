@@ -18,6 +18,7 @@ _ALLOCATOR = {  # mallopt(3): parameter, value
     "M_TRIM_THRESHOLD": (-1, KEPT_BYTES),
     "M_TOP_PAD": (-2, 64 << 20),
     "M_MMAP_THRESHOLD": (-3, 32 << 20),  # the most that it takes
+    "M_ARENA_MAX": (-8, AT_ONCE),  # each arena keeps memory of its own; new threads would open ever more of them
 }
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
