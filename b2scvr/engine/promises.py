@@ -1,7 +1,8 @@
 """What the bitstream layer promises of any input, checked on one mutated stream.
 
     exception   nothing but InputError (not readable) and SpliceError (not spliceable) is raised
-    slots       one output slot per access unit, each access unit once, and no byte of an elementary stream lost
+    slots       one output slot per access unit, each access unit once, and no byte of an elementary stream lost; the same
+                when the file is read part by part (one seed of PARTED: each part is decoded in a process of its own)
     repeatable  a second decode gives the same clip, hash by hash
     intact      a picture that is told to be intact is the clean decode's
     repaired    a repaired stream decodes, to as many pictures, and the pictures put in are sound
@@ -12,6 +13,7 @@ That nothing hangs or crashes is checked by whoever runs `check_mutant`, in a pr
 from __future__ import annotations
 
 import hashlib
+import itertools
 import tempfile
 import traceback
 from bisect import bisect_left
@@ -25,6 +27,7 @@ import numpy as np
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.mutations import Mutant, mutate
 from b2scvr.bitstream.nal import NalType, scan
+from b2scvr.bitstream.parts import CodedFile
 from b2scvr.bitstream.reader import decode
 from b2scvr.bitstream.remux import RemuxError, remux
 from b2scvr.bitstream.specimens import ALL, CONTAINED, H264, OTHER_CODECS, Specimen, make, moving_pictures
@@ -32,6 +35,7 @@ from b2scvr.types import AccessUnitStatus, InputError, ParsedClip, Planes, Recov
 
 PROMISES = ("exception", "slots", "repeatable", "intact", "repaired")
 UNNOTICED = "unnoticed"  # no promise: damage that the decoder read over, counted apart
+PARTED = 8  # of so many seeds one is read part by part too
 _H264_SHARE = 8  # of ten seeds, so many mutate elementary H.264
 _HEADER_BYTES = 16  # bytes of a slice that decide to which picture it belongs, and more
 _SPAN = 10
@@ -113,6 +117,8 @@ def _check(clean: CleanStream, mutant: Mutant, recover: Recover, outcome: Outcom
         outcome.counts["refused"] += 1
         return
     again = clip_digest(_decode(clean.specimen, mutant.data).clip)
+    if outcome.seed % PARTED == 0 and clean.specimen in H264:
+        outcome.findings += _check_parts(mutant.data, coded)
     if again != clip_digest(coded.clip):
         outcome.findings.append(Finding("repeatable", "a second decode gives another clip"))
     outcome.findings += _check_slots(clean, mutant.data, coded)
@@ -163,6 +169,23 @@ def _check_slots(clean: CleanStream, data: bytes, coded: CodedClip) -> list[Find
         if len(clip) != len(clean.coded.clip) and _same_outline(data, clean.data):
             found.append(Finding("slots", f"{len(clip)} slots, {len(clean.coded.clip)} before; no header differs"))
     return found
+
+
+def _check_parts(data: bytes, coded: CodedClip) -> list[Finding]:
+    """Read a stream part by part, each of one IDR period, and compare with `coded`, the whole."""
+    with tempfile.TemporaryDirectory(prefix="b2scvr-") as folder:
+        path = Path(folder) / "mutant.h264"
+        path.write_bytes(data)
+        try:
+            parts = list(CodedFile(path).parts(1))
+        except InputError as error:
+            return [Finding("slots", f"the whole can be read, its parts cannot: {error}")]
+    count = sum(map(len, parts))
+    if [part.first for part in parts] != [0, *itertools.accumulate(map(len, parts[:-1]))] or count != len(coded.clip):
+        return [Finding("slots", f"{count} slots in parts, {len(coded.clip)} in the whole")]
+    if b"".join(part.own_stream() for part in parts) != coded.stream():
+        return [Finding("slots", "the bytes of the parts are not those of the whole")]
+    return []
 
 
 def _same_outline(first: bytes, second: bytes) -> bool:

@@ -101,6 +101,20 @@ def test_a_missing_slot_is_seen(clean, seed, monkeypatch):
     assert {"slots", "exception"} & found(clean, seed, monkeypatch, lie=forgetful)
 
 
+@pytest.mark.parametrize(
+    "lie", [lambda parts: parts[:-1], lambda parts: [*parts, parts[-1]], lambda parts: parts[::-1]]
+)
+def test_a_missing_part_is_seen(clean, seed, monkeypatch, lie):
+    class Careless(promises.CodedFile):
+        def parts(self, *settings):
+            return lie(list(super().parts(*settings)))
+
+    monkeypatch.setattr(promises, "PARTED", 1)
+    assert not found(clean, seed, monkeypatch)
+    monkeypatch.setattr(promises, "CodedFile", Careless)
+    assert found(clean, seed, monkeypatch) == {"slots"}
+
+
 def test_a_repair_that_repairs_nothing_is_seen(clean, seed, monkeypatch):
     def untouched(coded):
         return replace(recover()(coded), repaired=b"".join(coded.access_units) + coded.suffix)
