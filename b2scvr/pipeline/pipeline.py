@@ -238,6 +238,11 @@ class Pipeline:
             spliced = self.decode(b"".join(splice_stream(coded, pictures, whole=left)) + coded.suffix)
         if not np.array_equal(spliced.clip.decode_index, coded.clip.decode_index):
             raise SpliceError("the repaired stream shows pictures in another order: access units are out of place")
+        refused = [slot for slot in pictures if spliced.clip.lost[slot]]
+        if refused:
+            raise SpliceError(
+                f"picture {refused[0]} is not decoded as it was put in: the headers around it are garbage"
+            )
         return spliced
 
     def _recover_unspliced(self, coded: CodedClip, *reasons: str) -> RecoveredClip:
