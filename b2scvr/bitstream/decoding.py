@@ -130,8 +130,6 @@ class Decoder:
         self._context = _open(codec, extradata, self._options)
         self._reformatter = VideoReformatter()  # one for all pictures: each new one sets up its tables again
         self._sets, self._sent = ParameterSets(), dict[bytes, None]()  # parameter sets so far, read and as they came
-        if codec == "h264" and extradata:
-            self._sets.update(extradata)  # a stream that lost its head has pictures before the first it sends itself
         self._tainted, self._orphans = False, orphans
         self.found = Decoding(count, unread=unread)
 

@@ -36,13 +36,12 @@ def mend_parameter_sets(pieces: list[bytes]) -> tuple[list[bytes], tuple[str, ..
     make sense then, or as many if it changes the size or format of the pictures or cannot be read at all. Without another
     copy, nothing is. A stream that begins without parameter sets gets those that `missing_sets` finds.
     """
-    head = missing_sets(pieces)
-    if head:
+    nals = list(_nals(pieces))
+    if head := _missing_sets(nals):
         start = scan(pieces[0])[0].start
         pieces = [pieces[0][:start] + head + pieces[0][start:], *pieces[1:]]
         pieces, notes = mend_parameter_sets(pieces)
         return pieces, ("the stream begins without parameter sets: the first ones it holds were put there", *notes)
-    nals = list(_nals(pieces))
     copies = {kind: Counter(nal.raw for nal in nals if nal.place.type == kind) for kind in _KINDS}
     if all(len(found) <= 1 for found in copies.values()):
         return pieces, ()
@@ -71,7 +70,10 @@ def missing_sets(pieces: list[bytes]) -> bytes:
 
     As in a file that was cut off at its start. They are lacking when some of those slices make sense with the later ones.
     """
-    nals = list(_nals(pieces))
+    return _missing_sets(list(_nals(pieces)))
+
+
+def _missing_sets(nals: list[_Nal]) -> bytes:
     begin = next((number for number, nal in enumerate(nals) if nal.place.type in _KINDS), 0)
     raw = [nal.raw for nal in takewhile(lambda nal: nal.place.type in _KINDS, nals[begin:])]
     sets = _extended(ParameterSets(), raw)

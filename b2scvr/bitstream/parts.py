@@ -63,7 +63,7 @@ class Part:
     @property
     def units(self) -> np.ndarray:
         """Numbers in the file, in decoding order, of the own pictures' access units, int [N] in display order."""
-        return self.start + self.coded.clip.decode_index[self.own]
+        return self.start + self.take(self.coded.clip.decode_index)
 
     def own_stream(self, stream: bytes | None = None, added: Collection[int] = ()) -> bytes:
         """Return what belongs to the own pictures of a stream that `coded` was repaired to; None stands for `coded` itself.

@@ -117,11 +117,11 @@ def _check(clean: CleanStream, mutant: Mutant, recover: Recover, outcome: Outcom
         outcome.counts["refused"] += 1
         return
     again = clip_digest(_decode(clean.specimen, mutant.data).clip)
-    if outcome.seed % PARTED == 0 and clean.specimen in H264:
-        outcome.findings += _check_parts(mutant.data, coded)
     if again != clip_digest(coded.clip):
         outcome.findings.append(Finding("repeatable", "a second decode gives another clip"))
     outcome.findings += _check_slots(clean, mutant.data, coded)
+    if outcome.seed % PARTED == 0 and clean.specimen in H264:
+        outcome.findings += _check_parts(mutant.data, coded)
     outcome.findings += _check_intact(clean, coded)
     outcome.counts["undamaged"] += not coded.clip.status.any()
     try:

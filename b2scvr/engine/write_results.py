@@ -135,13 +135,13 @@ class Results:
         if "splice" not in modes and modes != {"untouched"}:
             stream.unlink(missing_ok=True)
             return []
-        units, _ = split_access_units(stream.read_bytes())
-        notes = level_notes(self.file.units, units, self._fps)
+        repaired = stream.read_bytes()
+        notes = level_notes(self.file.units, split_access_units(repaired)[0], self._fps)
         if self._mode in ("frames", "drift"):
             notes.append(f"{STREAM_NAME} is repaired where mode splice could be used; elsewhere it is as it came")
         if contained:
             try:
-                notes += remux(stream.read_bytes(), source, self.folder / f"repaired{suffix}")
+                notes += remux(repaired, source, self.folder / f"repaired{suffix}")
             except RemuxError as error:
                 notes.append(
                     f"the repaired stream could not be put back into its container ({error}); it is in {STREAM_NAME}"
