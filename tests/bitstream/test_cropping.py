@@ -6,6 +6,7 @@ import pytest
 
 from b2scvr.bitstream.damage import CutModel, damage
 from b2scvr.bitstream.encode import encode_h264
+from b2scvr.bitstream.nal import NalType, scan
 from b2scvr.bitstream.reader import decode
 from b2scvr.bitstream.repair import splice_stream
 from b2scvr.types import AccessUnitStatus
@@ -43,6 +44,13 @@ def test_pictures_before_the_first_parameter_sets_are_cropped_too(moving):
     units = decode(encode_h264(moving(20, 90, 122), gop=10, options={"bf": "0"})).access_units
     clip = decode(b"".join(units[7:])).clip  # a file that lost its head: the sets come with the next IDR picture
     assert clip.frames.shape == (13, 90, 122, 3) and clip.is_key.tolist().index(True) == 3
+
+
+def test_pictures_whose_sequence_parameter_set_alone_was_lost_are_cropped_too(moving):
+    data = encode_h264(moving(20, 90, 122), gop=10, options={"bf": "0"})
+    first = scan(data)[0]
+    assert first.type == NalType.SPS
+    assert decode(data[first.end :]).clip.frames.shape[1:] == (90, 122, 3)
 
 
 def test_true_pictures_repair_what_is_not_shown_too(streams, play, same_planes):
