@@ -13,7 +13,7 @@ import numpy as np
 
 MB_SIZE = 16  # luma samples on a side of a macroblock (H.264 3.97)
 MV_BLOCK = 8  # pixels on a side of a cell of the dense vector fields
-PARSER_VERSION = 5  # raised whenever the same bytes would give another ParsedClip
+PARSER_VERSION = 6  # raised whenever the same bytes would give another ParsedClip
 
 
 UNKNOWN_REFERENCE, MISSING_REFERENCE = -1, -2  # of a vector: not told; a picture that the stream does not hold
@@ -113,7 +113,9 @@ class ParsedClip:
     is_corrupt: np.ndarray  # bool [T], the decoder's own flag
     status: np.ndarray  # uint8 [T] of AccessUnitStatus
     is_reference: np.ndarray  # bool [T], other pictures may predict from it (nal_ref_idc > 0)
-    is_key: np.ndarray  # bool [T], nothing decoded later refers to what came before (IDR)
+    is_key: (
+        np.ndarray
+    )  # bool [T], nothing decoded later and shown later refers to what came before (IDR, recovery point)
     decode_index: np.ndarray  # int32 [T], position of the access unit in the file (decoding order)
     nal_units: np.ndarray  # NAL_UNIT [N], the NAL units of the elementary stream in file order (H.264; else empty)
     fps: float
@@ -221,6 +223,11 @@ class CorruptionMasks:
 
     masks: np.ndarray
     confidence: np.ndarray
+
+    @classmethod
+    def blank(cls, clip: ParsedClip) -> CorruptionMasks:
+        """Return the masks of a clip without damage."""
+        return cls(np.zeros(clip.frames.shape[:3], np.uint8), np.ones(len(clip), np.float32))
 
     def validate(self, clip: ParsedClip) -> CorruptionMasks:
         """Return self; raise ValueError when the masks do not belong to `clip`."""

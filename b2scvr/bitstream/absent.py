@@ -26,7 +26,7 @@ def with_absent(units: list[bytes]) -> tuple[list[bytes], list[int]]:
     for unit, headers, following in zip(units, *read_headers(units), strict=True):
         sets.update(unit)
         header = headers[0][0] if headers else None
-        if header is None or is_garbage(header, following, max(previous, 0), sets):
+        if header is None or is_garbage(header, following, previous, sets):
             previous = -1  # it may have been a reference
         else:
             sps, _ = sets.of_slice(header.pps_id)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from b2scvr.bitstream.bits import BitReader
 from b2scvr.bitstream.decoding import Decoding, Picture
 from b2scvr.bitstream.display import display_order
-from b2scvr.bitstream.nal import NalType, NalUnit, scan, unescape
+from b2scvr.bitstream.nal import NalType, scan
 from b2scvr.bitstream.other_codecs import RESILIENT, missing_evidence, read_other_headers
 from b2scvr.bitstream.prediction_modes import modes_from_vectors
+from b2scvr.bitstream.recovery_point import is_recovery_point
+from b2scvr.bitstream.slice_header import slice_start
 from b2scvr.types import (
     MB_SIZE,
     MV_BLOCK,
@@ -21,12 +22,7 @@ from b2scvr.types import (
     ParsedClip,
     PictureType,
     PredictionMode,
-    SpliceError,
 )
-
-_START_BYTES = 12  # enough for the first two numbers of a slice header
-_MOST_MACROBLOCKS = 1 << 20
-_SLICE_TYPES = 10  # table 7-6
 
 
 @dataclass
@@ -200,21 +196,12 @@ def _read_headers(clip: ParsedClip, units: list[bytes], order: list[int]) -> Non
         found = scan(unit)
         slices = [nal for nal in found if nal.is_slice]
         clip.is_reference[slot] = any(nal.ref_idc > 0 for nal in slices)
-        clip.is_key[slot] = any(nal.type == NalType.IDR for nal in slices)
+        is_idr = any(nal.type == NalType.IDR for nal in slices)
+        clip.is_key[slot] = is_idr or (is_recovery_point(unit) and not clip.lost[slot])
         for nal, end in zip(found, [*(nal.start for nal in found[1:]), len(unit)], strict=False):
-            first, kind = _slice_start(unit, nal) if nal.is_slice else (-1, -1)
+            first, kind = slice_start(unit, nal) if nal.is_slice else (-1, -1)
             table.append((slot, nal.type, nal.ref_idc, offset + nal.start, end - nal.start, first, kind))
             if 0 <= first < rows * columns:
                 clip.slice_start[slot].reshape(-1)[first] = True
         offset += len(unit)
     clip.nal_units = np.array(table, NAL_UNIT)
-
-
-def _slice_start(unit: bytes, nal: NalUnit) -> tuple[int, int]:
-    """Return first_mb_in_slice and slice_type (7.3.3), (-1, -1) when they are garbage."""
-    bits = BitReader(unescape(unit[nal.payload + 1 : min(nal.end, nal.payload + _START_BYTES)]))
-    try:
-        first, kind = bits.ue(), bits.ue()
-    except SpliceError:
-        return -1, -1
-    return (first, kind) if first < _MOST_MACROBLOCKS and kind < _SLICE_TYPES else (-1, -1)

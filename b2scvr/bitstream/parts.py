@@ -4,9 +4,12 @@ Nothing that is decoded after an IDR picture refers to what was sent before it (
 before it that came later: there a stream can be cut, and each part read as a stream of its own. What damaged pictures are
 restored from may lie beyond the cuts: a part is read with some pictures on both sides.
 
-    IDR periods      |  0   |  1   |  2   |  3   |  4   |
+    periods          |  0   |  1   |  2   |  3   |  4   |
     first part       [ own    own  ][+]
     second part             (before)[ own    own  ][+]
+
+A stream can be cut at a recovery point as well (recovery_point). If leading pictures follow it, they need the period before: then
+that is always read. Its own leading pictures cannot be decoded there: they are of no use, and no harm.
 """
 
 from __future__ import annotations
@@ -23,12 +26,15 @@ from b2scvr.bitstream.access_units import split_access_units
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.demux import Demuxed
 from b2scvr.bitstream.nal import START_CODE, NalType, scan
+from b2scvr.bitstream.picture_order import PocCounter
 from b2scvr.bitstream.reader import decode_units_guarded, demux_guarded
+from b2scvr.bitstream.recovery_point import is_recovery_point
+from b2scvr.bitstream.reference_lists import read_headers
 from b2scvr.bitstream.syntax import ParameterSets
 from b2scvr.types import AccessUnitStatus, InputError
 
-PART_PIXELS = 1 << 26  # of the own pictures of a part; an IDR period that has more is a part by itself
-PICTURES_BEFORE = 4  # shown before a damaged picture: where there are less, the IDR period before is read again
+PART_PIXELS = 1 << 26  # of the own pictures of a part; a period that has more is a part by itself
+PICTURES_BEFORE = 4  # shown before a damaged picture: where there are less, the period before is read again
 SHORT_BEFORE = 0.25  # of the own pictures: a period as short as that is read at once
 LONGEST_BEFORE = 64  # pictures; a longer one is not read
 PICTURES_BEHIND = 8  # read behind the own pictures, in decoding order
@@ -54,6 +60,11 @@ class Part:
     def take(self, values: np.ndarray) -> np.ndarray:
         """Return those of the own pictures, as a view, from an array that has one for each picture of `coded`."""
         return values[self.own]
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether any of the own pictures is damaged."""
+        return bool((self.take(self.coded.clip.status) != AccessUnitStatus.INTACT).any())
 
     @property
     def numbers(self) -> np.ndarray:
@@ -90,7 +101,8 @@ class CodedFile:
         self._demuxed, self._digest = demux_guarded(self.path)
         self._sizes: set[tuple[int, int]] = set()  # (height, width) of pictures, as the parameter sets tell
         self._sent: list[tuple[int, bytes]] = []  # access unit and parameter set, in the order of the file
-        self._keys: list[int] = []  # access units with IDR pictures
+        self._keys: list[int] = []  # access units at which a period begins
+        self._recovery_points: set[int] = set()  # those of them that are no IDR pictures
         if self._demuxed.codec == "h264":
             self._look_through()
 
@@ -108,13 +120,13 @@ class CodedFile:
         return self._part(0, len(self), 0)
 
     def parts(self, most_pixels: int = PART_PIXELS, with_before: bool = False) -> Iterator[Part]:
-        """Yield the parts of the file, each with as many whole IDR periods as hold `most_pixels`, at least one.
+        """Yield the parts of the file, each with as many whole periods as hold `most_pixels`, at least one.
 
-        with_before: read the IDR period before each of them too, not only where it is short or damaged pictures may need it.
+        with_before: read the period before each of them too, not only where it is short or damaged pictures may need it.
 
-        What has no IDR pictures, is no H.264 or changes the size of its pictures is one part. A part that turns out not to be
-        apart from the next, because the IDR picture between them is lost, or of which no picture can be decoded, goes with
-        the next one. Raises InputError when nothing can be decoded.
+        What has neither IDR pictures nor recovery points, is no H.264 or changes the size of its pictures is one part. A part
+        that turns out not to be apart from the next, because the picture between them is lost, or of which no picture can be
+        decoded, goes with the next one. Raises InputError when nothing can be decoded.
         """
         first = 0
         for end in [*self._borders(most_pixels), len(self)]:
@@ -129,7 +141,8 @@ class CodedFile:
         is_last, before = end == len(self), self._start(first, LONGEST_BEFORE)
         found: Part | None = None
         at_once = with_before or first - before <= (end - first) * SHORT_BEFORE
-        for start in dict.fromkeys((before, first) if at_once else (first, before)):
+        starts = (before, first) if at_once else (first, before)
+        for start in [before] if self._needs_before(first) else dict.fromkeys(starts):
             if found is not None and not _looks_back(found):
                 break
             with suppress(InputError):
@@ -148,7 +161,9 @@ class CodedFile:
                 self._sent += [(number, one) for one in raw]
                 sets.update(unit)
                 self._sizes |= {sps.size for sps in sets.sps.values()}
-            if any(nal.type == NalType.IDR for nal in nals):
+            if is_recovery_point(unit):
+                self._recovery_points.add(number)
+            if number in self._recovery_points or any(nal.type == NalType.IDR for nal in nals):
                 self._keys.append(number)
 
     def _borders(self, most_pixels: int) -> list[int]:
@@ -163,9 +178,19 @@ class CodedFile:
         return borders[1:]
 
     def _start(self, first: int, longest: int) -> int:
-        """Return where to begin to read for pictures from `first` on: an IDR period earlier, if that has up to `longest`."""
+        """Return where to begin to read for pictures from `first` on: a period earlier, if that has up to `longest` pictures.
+
+        Also if it has more, where leading pictures follow `first`.
+        """
         before = max((key for key in [0, *self._keys] if key < first), default=first)
-        return before if first - before <= longest else first
+        return before if first - before <= longest or self._needs_before(first) else first
+
+    def _needs_before(self, key: int) -> bool:
+        """Whether access units behind a recovery point are shown before it."""
+        if key not in self._recovery_points:
+            return False
+        end = min((other for other in self._keys if other > key), default=len(self))
+        return _has_leading_pictures([self._sets_before(key) + self.units[key], *self.units[key + 1 : end]])
 
     def _part(self, first: int, end: int, start: int) -> Part:
         """Decode the access units `first` to `end` - 1, those from `start` on before them, and some behind."""
@@ -198,6 +223,17 @@ def _looks_back(part: Part) -> bool:
     """Whether own pictures may need some that are shown before the first of them, and were not read."""
     damaged = np.flatnonzero(part.take(part.coded.clip.status) != AccessUnitStatus.INTACT)
     return part.own.start == 0 < part.first and len(damaged) > 0 and damaged[0] < PICTURES_BEFORE
+
+
+def _has_leading_pictures(units: list[bytes]) -> bool:
+    """Whether any of the access units from a recovery point on is shown before it; an unreadable header tells nothing."""
+    sets = ParameterSets()
+    counter, orders = PocCounter(sets), list[int]()
+    for unit, headers in zip(units, read_headers(units)[0], strict=True):
+        sets.update(unit)
+        if headers:
+            orders.append(counter.next(*headers[0]))
+    return bool(orders) and min(orders) < orders[0]
 
 
 def _cut(whole: Demuxed, start: int, stop: int, sets: bytes) -> Demuxed:

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field, replace
 
 from b2scvr.bitstream.nal import NalType, NalUnit, scan
 from b2scvr.bitstream.picture_order import PocCounter
+from b2scvr.bitstream.recovery_point import is_recovery_point
+from b2scvr.bitstream.reference_doubts import Doubts
 from b2scvr.bitstream.slice_header import MAX_HEADER_BYTES, SliceHeader, parse_slice_header
 from b2scvr.bitstream.syntax import ParameterSets, Sps
 from b2scvr.types import MISSING_REFERENCE, SpliceError
 
 _B = 1  # slice_type modulo 5, table 7-6
 _FRAME_STEP = 2  # between the picture order counts of two frames, as most encoders count
+_LONG_AGO = -(1 << 16)  # PicOrderCnt of what libavcodec makes up before the first picture: all others are shown later
 _Headers = list[tuple[SliceHeader, NalUnit]]
 
 
@@ -21,9 +24,7 @@ class SliceReferences:
 
     header: SliceHeader
     lists: tuple[tuple[int, ...], ...]  # none of an I slice, or where they are unknown
-    uncertain: bool = (
-        False  # a reference picture was lost since the last IDR picture: the encoder may have meant others
-    )
+    uncertain: bool = False  # a reference picture was lost that the slice may reach: the encoder may have meant others
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class _Held:
     frame_num: int
     order: int  # PicOrderCnt
     long_term_index: int | None = None  # LongTermFrameIdx
+    made_up: bool = False  # it never arrived
 
 
 @dataclass
@@ -41,10 +43,9 @@ class _Buffer:
     """The reference pictures held, the latest last."""
 
     held: list[_Held] = field(default_factory=list)
-    previous_frame_num: int = 0  # PrevRefFrameNum
-    incomplete: bool = False  # a reference picture is missing, and with it what it said of the others (8.2.5.4)
-    misled: bool = False  # a garbage header was believed: the decoder may hold any pictures now
-    orders: set[int] = field(default_factory=set)  # PicOrderCnt of the pictures since the last IDR picture
+    previous_frame_num: int = -1  # PrevRefFrameNum, -1: nothing was decoded yet
+    doubts: Doubts = field(default_factory=Doubts)
+    slid: int = 0  # reference pictures in a row for which the oldest made room; where what is held is not followed
 
     def short(self) -> list[_Held]:
         return [h for h in self.held if h.long_term_index is None]
@@ -58,32 +59,39 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
 
     An access unit whose header cannot be read, or is garbage, has none; where frame_num shows that a picture is missing
     (7.4.3), an entry of it stands in the lists: the access unit that was lost there, or MISSING_REFERENCE. Lists are those
-    of frames: those of field pictures and of MBAFF frames are not told.
+    of frames: those of field pictures and of MBAFF frames are not told. Doubts end at an IDR picture, and for what is shown
+    from a recovery point on (recovery_point).
     """
     sets, buffer = ParameterSets(), _Buffer()
-    counter = PocCounter(sets)
+    counter, doubts = PocCounter(sets), buffer.doubts
     lost: list[int] = []
     found: list[list[SliceReferences]] = [[] for _ in units]
     for index, (unit, headers, following) in enumerate(zip(units, *read_headers(units), strict=True)):
         sets.update(unit)
-        buffer.misled |= _may_mislead(unit, headers)
+        doubts.misled |= _may_mislead(unit, headers)
         if not headers:
             lost.append(index)
             continue
         if is_garbage(headers[0][0], following, buffer.previous_frame_num, sets):
             lost.append(index)
             found[index] = [_unknown(h) for h, _ in headers]
-            buffer.misled = True
+            doubts.mislead(h for h, _ in headers)
             continue
         header, nal = headers[0]
         sps, _ = sets.of_slice(header.pps_id)
+        order, is_first = counter.next(header, nal), buffer.previous_frame_num < 0
+        if sps.frame_mbs_only:
+            _fill_gap(buffer, header, sps, lost)
+            lost = []
+        else:
+            _note_gap(buffer, header, sps)
+        if is_recovery_point(unit) and order not in doubts.orders:
+            doubts.begin_anew(index, order, is_first)
+            buffer.slid = 0
         if not sps.frame_mbs_only:
-            found[index] = _without_lists(buffer, [h for h, _ in headers], sps)
+            found[index] = _without_lists(buffer, [h for h, _ in headers], order, sps)
             continue
-        _fill_gap(buffer, header, sps, lost)
-        lost = []
-        order = counter.next(header, nal)
-        _note_order(buffer, header, order)
+        doubts.note_order(header, order)
         found[index] = [_references(buffer, h, order, sps) for h, _ in headers]
         if header.nal_ref_idc:
             _mark(buffer, header, _Held(index, header.frame_num, order), sps)
@@ -109,14 +117,16 @@ def is_garbage(header: SliceHeader, following: SliceHeader | None, previous: int
     """Whether a header jumps ahead in frame_num although the picture after it goes on from the one before.
 
     Or is that of an IDR picture that none has (7.4.1, 7.4.3): not a reference, frame_num other than 0, or predicted.
-    previous: PrevRefFrameNum.
+    previous: PrevRefFrameNum, -1 where it is not known.
     """
     if header.is_idr:
         return not header.nal_ref_idc or header.frame_num != 0 or bool(header.num_ref_idx_active)
     if following is None or following.is_idr:
         return False
     period = 1 << sets.of_slice(header.pps_id)[0].log2_max_frame_num
-    here, there = ((h.frame_num - previous) % period for h in (header, following))
+    if previous < 0 and (following.frame_num - header.frame_num) % period <= 1:
+        return False
+    here, there = ((h.frame_num - max(previous, 0)) % period for h in (header, following))
     return here > 1 and there < here
 
 
@@ -151,9 +161,7 @@ def _fill_gap(buffer: _Buffer, header: SliceHeader, sps: Sps, lost: list[int]) -
     if header.is_idr:
         return
     period = 1 << sps.log2_max_frame_num
-    before = buffer.previous_frame_num
-    gap = (header.frame_num - before) % period
-    missing = gap - 1 if gap else 0
+    before, missing = buffer.previous_frame_num, _missing(buffer, header, period)
     if missing > sps.max_num_ref_frames:  # only the last ones can still be referred to
         lost = []
     for number in range(max(0, missing - sps.max_num_ref_frames), missing):
@@ -162,32 +170,42 @@ def _fill_gap(buffer: _Buffer, header: SliceHeader, sps: Sps, lost: list[int]) -
         latest = buffer.short()[-1:]
         _slide(buffer, frame_num, sps)
         # libavcodec counts the order of a frame that it makes up on from the one before.
-        buffer.held.append(_Held(picture, frame_num, latest[0].order + _FRAME_STEP if latest else 0))
-        buffer.incomplete = True
+        order = latest[0].order + _FRAME_STEP if latest else _LONG_AGO
+        buffer.held.append(_Held(picture, frame_num, order, made_up=True))
+        buffer.doubts.incomplete = True
 
 
-def _without_lists(buffer: _Buffer, headers: list[SliceHeader], sps: Sps) -> list[SliceReferences]:
-    """Slices of fields and MBAFF frames: no lists, but whether a picture is missing from them or a header misled."""
-    header = headers[0]
+def _note_gap(buffer: _Buffer, header: SliceHeader, sps: Sps) -> None:
+    """As _fill_gap, where what is held is not followed."""
     if header.is_idr:
-        buffer.incomplete = buffer.misled = False
-    else:
-        gap = (header.frame_num - buffer.previous_frame_num) % (1 << sps.log2_max_frame_num)
-        buffer.incomplete |= gap > 1
-    doubtful = buffer.incomplete or buffer.misled
+        buffer.doubts.forget()
+        return
+    buffer.doubts.incomplete |= _missing(buffer, header, 1 << sps.log2_max_frame_num) > 0
+
+
+def _missing(buffer: _Buffer, header: SliceHeader, period: int) -> int:
+    """How many reference pictures were not decoded, by frame_num (7.4.3); of those before the stream all that there can be."""
+    if buffer.previous_frame_num < 0:
+        return header.frame_num
+    gap = (header.frame_num - buffer.previous_frame_num) % period
+    return gap - 1 if gap else 0
+
+
+def _without_lists(buffer: _Buffer, headers: list[SliceHeader], order: int, sps: Sps) -> list[SliceReferences]:
+    """Slices of fields and MBAFF frames: no lists, but whether a picture is missing from them or a header misled."""
+    header, doubts = headers[0], buffer.doubts
+    is_rootless = doubts.is_rootless(order)
+    doubtful = doubts.lacks_pictures(order) or doubts.holds_others(order)
     if header.nal_ref_idc:
         buffer.previous_frame_num = 0 if header.resets_references else header.frame_num
+        buffer.slid = 0 if any(h.marking_operations for h in headers) else buffer.slid + 1
+        if doubts.start is not None and buffer.slid > sps.max_num_ref_frames:
+            doubts.made_room()
     if header.resets_references:
-        buffer.incomplete = buffer.misled = False
+        doubts.forget()
+    if is_rootless:
+        return [_unknown(h) for h in headers]
     return [SliceReferences(h, (), doubtful and bool(h.num_ref_idx_active)) for h in headers]
-
-
-def _note_order(buffer: _Buffer, header: SliceHeader, order: int) -> None:
-    """No two pictures of a coded video sequence have the same place (8.2.1): one of them has a garbage header."""
-    if header.is_idr or header.resets_references:
-        buffer.orders = set()
-    buffer.misled |= order in buffer.orders
-    buffer.orders.add(order)
 
 
 def _unknown(header: SliceHeader) -> SliceReferences:
@@ -202,12 +220,15 @@ def _unknown(header: SliceHeader) -> SliceReferences:
 def _references(buffer: _Buffer, header: SliceHeader, order: int, sps: Sps) -> SliceReferences:
     if not header.num_ref_idx_active:
         return SliceReferences(header, ())
-    lists = []
+    lists, out_of_place, doubts = [], False, buffer.doubts
     for number, initial in enumerate(_initial_lists(buffer, header, order, sps)):
+        told = initial[: header.num_ref_idx_active[number]]
+        out_of_place |= not doubts.leads(order) and _is_shifted(told, doubts.start)
         entries = _modified(buffer, initial, header, number, sps)
         lists.append(tuple(entry.picture if entry else MISSING_REFERENCE for entry in entries))
     several = any(len(set(entries)) > 1 or MISSING_REFERENCE in entries for entries in lists)
-    return SliceReferences(header, tuple(lists), buffer.misled or (buffer.incomplete and several))
+    uncertain = doubts.holds_others(order) or (several and (doubts.lacks_pictures(order) or out_of_place))
+    return SliceReferences(header, tuple(lists), uncertain)
 
 
 def _initial_lists(buffer: _Buffer, header: SliceHeader, order: int, sps: Sps) -> list[list[_Held]]:
@@ -221,6 +242,14 @@ def _initial_lists(buffer: _Buffer, header: SliceHeader, order: int, sps: Sps) -
     if len(second) > 1 and first == second:
         second[:2] = second[1::-1]
     return [first, second]
+
+
+def _is_shifted(initial: list[_Held], start: int | None) -> bool:
+    """Whether a made-up picture from before a recovery point, decode index `start`, stands before one from behind it."""
+    made_up = [
+        place for place, held in enumerate(initial) if held.made_up and start is not None and held.picture < start
+    ]
+    return start is not None and bool(made_up) and any(held.picture >= start for held in initial[made_up[0] :])
 
 
 def _wrapped(held: _Held, header: SliceHeader, sps: Sps) -> int:
@@ -251,7 +280,7 @@ def _mark(buffer: _Buffer, header: SliceHeader, current: _Held, sps: Sps) -> Non
     buffer.previous_frame_num = header.frame_num
     if header.is_idr:
         buffer.held = [replace(current, long_term_index=0 if header.long_term_reference else None)]
-        buffer.incomplete = buffer.misled = False
+        buffer.doubts.forget()
         return
     if header.marking_operations:
         for operation in header.marking_operations:
@@ -261,6 +290,9 @@ def _mark(buffer: _Buffer, header: SliceHeader, current: _Held, sps: Sps) -> Non
     else:
         _slide(buffer, header.frame_num, sps)
     buffer.held.append(current)
+    start, is_full = buffer.doubts.start, len(buffer.held) >= max(1, sps.max_num_ref_frames)
+    if start is not None and is_full and all(h.picture >= start for h in buffer.held):
+        buffer.doubts.made_room()
 
 
 def _slide(buffer: _Buffer, frame_num: int, sps: Sps) -> None:
@@ -288,7 +320,8 @@ def _apply(buffer: _Buffer, operation: tuple[int, ...], current: _Held, header: 
     elif kind == 4:
         buffer.held = [h for h in buffer.held if h.long_term_index is None or h.long_term_index < numbers[0]]
     elif kind == 5:
-        buffer.held, buffer.incomplete, buffer.misled = [], False, False
+        buffer.held = []
+        buffer.doubts.forget()
         return replace(current, frame_num=0, order=0)
     elif kind == 6:
         _free(buffer, numbers[0])

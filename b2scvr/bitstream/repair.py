@@ -130,7 +130,9 @@ def _has_temporal_slice(unit: bytes, sets: ParameterSets) -> bool:
 
 
 def next_broken(clip: ParsedClip, done: set[int]) -> list[int]:
-    """Return the display indices to restore next: the first broken picture of each IDR period that is not in `done`.
+    """Return the display indices to restore next: the first broken picture of each period that is not in `done`.
+
+    A period begins at a key picture. What is decoded in it but shown before that picture belongs to the one before, too.
 
     A picture that predicts from access units that are not in the stream counts as broken: nothing can be put in their place,
     and what follows is right once it is.
@@ -139,14 +141,17 @@ def next_broken(clip: ParsedClip, done: set[int]) -> list[int]:
     head of its period whose predecessor in display is still to be repaired: much of it is seen there.
     """
     chosen: list[int] = []
-    taken, first = False, 0
+    taken_before, taken, first, key = False, False, 0, 0
     for slot in np.argsort(clip.decode_index, kind="stable"):
         if clip.is_key[slot]:
-            taken, first = False, clip.decode_index[slot]
-        if not taken and (_is_broken(clip.status[slot]) or _is_orphan(clip, slot)) and slot not in done:
-            taken = True
-            if not (chosen and _follows_damage(clip, slot, first)):
-                chosen.append(int(slot))
+            taken_before, taken, first, key = taken, False, clip.decode_index[slot], slot
+        is_due = (_is_broken(clip.status[slot]) or _is_orphan(clip, slot)) and slot not in done
+        if not is_due or taken or (taken_before and slot < key):
+            continue
+        taken_before |= slot < key
+        taken |= slot >= key
+        if not (chosen and _follows_damage(clip, slot, first)):
+            chosen.append(int(slot))
     return chosen
 
 

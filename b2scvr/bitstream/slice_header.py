@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from b2scvr.bitstream.bits import BitReader, BitWriter, Reader, between, limited
-from b2scvr.bitstream.nal import START_CODE, NalType, escape, unescape
+from b2scvr.bitstream.nal import START_CODE, NalType, NalUnit, escape, unescape
 from b2scvr.bitstream.syntax import MAX_QP, ParameterSets, Pps, Sps
 from b2scvr.types import SpliceError
 
 MAX_HEADER_BYTES = 2048  # the longest possible slice header takes about 1,100
 _P, _B, _I, _SP, _SI = range(5)  # slice_type modulo 5, table 7-6
+_SLICE_TYPES = 10
+_START_BYTES = 12  # enough for the first two numbers of a slice header
+_MOST_MACROBLOCKS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,16 @@ class SliceHeader:
             self.frame_num, self.pps_id, self.field_pic, self.bottom_field, self.nal_ref_idc == 0, self.is_idr,
             self.idr_pic_id, self.poc_lsb, self.delta_poc_bottom, self.delta_poc,
         )  # fmt: skip
+
+
+def slice_start(unit: bytes, nal: NalUnit) -> tuple[int, int]:
+    """Return first_mb_in_slice and slice_type of a slice in `unit`, (-1, -1) when they are garbage. Needs no parameter sets."""
+    bits = BitReader(unescape(unit[nal.payload + 1 : min(nal.end, nal.payload + _START_BYTES)]))
+    try:
+        first, kind = bits.ue(), bits.ue()
+    except SpliceError:
+        return -1, -1
+    return (first, kind) if first < _MOST_MACROBLOCKS and kind < _SLICE_TYPES else (-1, -1)
 
 
 def parse_slice_header(nal: bytes, sets: ParameterSets, reader: Reader = BitReader) -> SliceHeader:

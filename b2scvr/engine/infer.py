@@ -187,9 +187,12 @@ def _recover(
     parts = file.parts(with_before=beside.masks is not None) if in_parts else map(CodedFile.whole, [file])
     for part in _timed_each(parts, seconds, "read"):
         telling = progress if len(part) == len(file) else partial(_tell_part, progress, part, len(file))
-        find = _recovered if results.pictures else _detected
         seed_everything()
-        recovered = find(part, beside, recoverer, telling, seconds)
+        if in_parts and beside.masks is None and not part.is_damaged:
+            recovered = _untouched(part, "untouched" if results.pictures else "detect")
+        else:
+            find = _recovered if results.pictures else _detected
+            recovered = find(part, beside, recoverer, telling, seconds)
         restoring += sum(recovered.seconds.values())
         if beside.truth is not None:
             telling("measure", 0, 0)
@@ -208,6 +211,12 @@ def _recover(
 def _compare(comparison: Comparison, part: Part, recovered: RecoveredClip, clean: np.ndarray, pictures: bool) -> None:
     frames = part.take(recovered.frames) if pictures else None
     comparison.add(part.take(part.coded.clip.frames), frames, part.take(recovered.masks.masks), clean)
+
+
+def _untouched(part: Part, mode: str) -> RecoveredClip:
+    """What is around the own pictures may be damaged: that is another part's."""
+    clip = part.coded.clip
+    return RecoveredClip(clip.frames, CorruptionMasks.blank(clip), mode, None, (), {}, clip.notes)
 
 
 def _recovered(

@@ -60,13 +60,15 @@ def motion_from_vectors(clip: ParsedClip, index: int, anchor: int) -> VectorFiel
 
 
 def _later_dependents(clip: ParsedClip, index: int) -> list[int]:
-    """Display indices of the pictures decoded after `index` and before the next key picture."""
+    """Display indices of the pictures decoded after `index` that are shown before the next key picture."""
     later = [i for i in np.argsort(clip.decode_index) if clip.decode_index[i] > clip.decode_index[index]]
-    out = []
+    out, key = [], len(clip)
     for i in later:
-        if clip.is_key[i]:
+        if clip.is_key[i] and key < len(clip):
             break
-        if clip.status[i] not in (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST):
+        if clip.is_key[i]:
+            key = i
+        if i < key and clip.status[i] not in (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST):
             out.append(int(i))
     return out
 

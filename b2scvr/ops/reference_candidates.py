@@ -73,8 +73,9 @@ def _held(clip: ParsedClip, slot: int, direction: int) -> list[int]:
     """
     h264 = clip.codec == "h264"
     earlier = reference_pictures(clip) & (clip.decode_index < clip.decode_index[slot])
-    if h264:  # nothing reaches back beyond an IDR picture
-        keys = clip.decode_index[clip.is_key & (clip.decode_index <= clip.decode_index[slot])]
+    if h264:  # nothing that is shown after a key picture reaches back beyond it
+        shown_before = np.arange(len(clip)) <= slot
+        keys = clip.decode_index[clip.is_key & shown_before & (clip.decode_index <= clip.decode_index[slot])]
         earlier &= clip.decode_index >= max(keys, default=0)
     side = np.flatnonzero(earlier & ((np.arange(len(clip)) - slot) * direction > 0)).tolist()
     side.sort(key=lambda other: abs(other - slot))

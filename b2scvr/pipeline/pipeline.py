@@ -120,7 +120,7 @@ class Pipeline:
             CorruptionMasks(given_masks, np.ones(len(clip), np.float32)).validate(clip)
             return self._recover_frames(coded, given_masks)
         if not (clip.status != AccessUnitStatus.INTACT).any():
-            blank = CorruptionMasks(np.zeros(clip.frames.shape[:3], np.uint8), np.ones(len(clip), np.float32))
+            blank = CorruptionMasks.blank(clip)
             return RecoveredClip(clip.frames, blank, "untouched", coded.stream(), (), self.seconds, clip.notes)
         if self._needs_clip:
             if self.mode == "splice":
@@ -152,12 +152,11 @@ class Pipeline:
         """
         self.seconds, self.progress = {}, progress
         clip = coded.clip
-        masks = np.zeros(clip.frames.shape[:3], np.uint8)
-        confidence = np.ones(len(clip), np.float32)
+        found = CorruptionMasks.blank(clip)
         for number, (slot, damage) in enumerate(self._detect(clip, first_mask), 1):
-            masks[slot], confidence[slot] = damage.mask >= WRONG, damage.confidence
+            found.masks[slot], found.confidence[slot] = damage.mask >= WRONG, damage.confidence
             self.progress("detect", number, len(clip))
-        return CorruptionMasks(masks, confidence)
+        return found
 
     def _detect(
         self, clip: ParsedClip, first_mask: tuple[int, np.ndarray] | None

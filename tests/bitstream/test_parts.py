@@ -28,7 +28,17 @@ KINDS = [
     "h264-ts",
     "h264-mkv",
 ]
-UNCUT = ["open-gop", "one-gop", "intra-refresh", "hevc", "mpeg2", "vp9"]
+UNCUT = ["one-gop", "intra-refresh", "hevc", "mpeg2", "vp9"]
+
+
+OPEN = {
+    "b-pictures": "b-adapt=0:bframes=2",
+    "pyramid": "bframes=3:b-pyramid=normal:ref=4",
+    "one-reference": "bframes=1:ref=1",
+    "temporal-direct": "bframes=3:ref=5:weightp=2:direct=temporal",
+    "mbaff": "b-adapt=0:bframes=2:interlaced=1",
+    "slices": "b-adapt=0:bframes=2:slices=3",
+}
 
 
 @pytest.fixture
@@ -93,6 +103,45 @@ def test_parts_are_read_as_the_whole(file_of, name):
         assert [len(part) for part in read] == [GOP] * 4 and [part.start for part in read] == starts
         assert_same(read, whole)
         assert b"".join(part.own_stream() for part in read) == whole.stream()
+
+
+def open_gops(kind, gop=GOP, pictures=COUNT):
+    """A stream whose only IDR picture is the first one: the others are recovery points."""
+    options = {"x264-params": f"open-gop=1:scenecut=0:keyint={gop}:{OPEN[kind]}"}
+    return encode_h264(moving_pictures(pictures), gop=gop, options=options)
+
+
+@pytest.mark.parametrize("kind", OPEN)
+def test_a_stream_is_cut_at_recovery_points_too(file_of, kind):
+    file = file_of(open_gops(kind, gop=7, pictures=30))
+    whole = reader.read_coded(file.path)
+    keys = np.sort(whole.clip.decode_index[whole.clip.is_key]).tolist()
+    assert sum(any(nal.type == NalType.IDR for nal in scan(unit)) for unit in file.units) == 1 and len(keys) >= 4
+    for with_before in (False, True):
+        read = list(file.parts(1, with_before))
+        assert [part.start + part.own.start for part in read] == keys
+        assert_same(read, whole)
+        assert b"".join(part.own_stream() for part in read) == whole.stream()
+
+
+def test_leading_pictures_are_read_with_the_period_before_whatever_its_length(file_of, monkeypatch):
+    file = file_of(open_gops("b-pictures", gop=9, pictures=30))  # I b b P b b P b b I ...
+    monkeypatch.setattr(parts, "LONGEST_BEFORE", 0)
+    assert [(part.start, len(part)) for part in file.parts(1)] == [(0, 7), (0, 9), (7, 9), (16, 5)]
+    without = file_of(open_gops("b-pictures", gop=7, pictures=30))  # I b b P b b P I ...: nothing leads
+    assert [part.start for part in without.parts(1)][:4] == [0, 7, 14, 21]
+
+
+def test_damage_reaches_leading_pictures_over_a_recovery_point(file_of):
+    units = file_of(open_gops("b-pictures", gop=9, pictures=30)).units
+    units[4] = units[4][: len(units[4]) // 2]  # the P picture before the first recovery point
+    file = file_of(b"".join(units))
+    whole = reader.read_coded(file.path)
+    _, second, *others = read = list(file.parts(1))
+    leading = second.take(second.coded.clip.status)[:2]
+    assert (leading == AccessUnitStatus.DEPENDENT).all() and second.is_damaged
+    assert not any(part.is_damaged for part in others)
+    assert_same(read, whole)
 
 
 def test_the_period_before_is_read_where_damage_is_near(file_of):

@@ -118,6 +118,19 @@ def test_the_head_of_a_period_waits_for_what_is_shown_before_it(clean):
     assert next_broken(clip, set()) == [4, 17]  # picture 16 is right
 
 
+def test_leading_pictures_wait_for_the_period_before(clean):
+    """Pictures 14 and 15 are decoded behind key picture 16, as behind a recovery point, and predict from both sides."""
+    clip = copy.deepcopy(clean.clip)
+    clip.decode_index[12:] = [12, 13, 15, 16, 14, 17, 18, 19]
+    clip.status[[4, 14, 15, 18]] = AccessUnitStatus.BROKEN
+    assert next_broken(clip, set()) == [4, 18]
+    assert next_broken(clip, {4, 18}) == [14]
+    assert next_broken(clip, {4, 14, 18}) == [15]
+    clip.status[[4, 16]] = AccessUnitStatus.INTACT, AccessUnitStatus.BROKEN
+    assert next_broken(clip, set()) == [16]
+    assert next_broken(clip, {16}) == [14, 18]  # the leading one is not what picture 18 waits for
+
+
 def test_streams_that_cannot_be_spliced(clean, broken):
     require_spliceable(broken)
     with pytest.raises(SpliceError, match="hevc"):

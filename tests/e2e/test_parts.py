@@ -89,6 +89,36 @@ def test_what_nothing_touched_comes_back_bit_for_bit(recover, clean):
     assert not found["restored"] and found["damaged_frames_detected"] == 0
 
 
+def test_a_broadcast_that_begins_in_the_middle(recover):
+    """Only recovery points, and the pictures before the first one have nothing to predict from: the rest is spliced."""
+    options = {"x264-params": "open-gop=1:scenecut=0:keyint=12:b-adapt=0:bframes=2"}
+    coded = reader.decode(encode_h264(moving_pictures(60, SIZE), gop=12, options=options))
+    first, *_, last = np.sort(coded.clip.decode_index[coded.clip.is_key])[1:]
+    units = coded.access_units[first:]
+    at = int(last - first) + 1  # a P picture: its leading B pictures come behind it
+    units[at] = units[at][: len(units[at]) // 2]
+    runs = [recover(b"".join(units), in_parts) for in_parts in (False, True)]
+    for folder, found in runs:
+        assert found["mode"] == "splice" and found["lost_access_units"] == 0 and found["broken_access_units"] == 1
+        assert np.array_equal(shown(folder / "repaired.h264"), read_pictures(folder / "frames"))
+    (whole, found), (parts, found_in_parts) = runs
+    assert {name: found_in_parts[name] for name in COUNTED[:-1]} == {name: found[name] for name in COUNTED[:-1]}
+    assert np.array_equal(read_pictures(whole / "frames"), read_pictures(parts / "frames"))
+
+
+def test_a_part_without_damage_of_its_own_is_not_looked_at(recover, clean, monkeypatch):
+    units = reader.decode(clean).access_units
+    units[30] = units[30][: len(units[30]) // 2]
+    seen = []
+    work = Recoverer.recover
+    monkeypatch.setattr(
+        Recoverer, "recover", lambda self, coded, *rest: seen.append(len(coded.clip)) or work(self, coded, *rest)
+    )
+    folder, found = recover(b"".join(units), in_parts=True, mode="splice")
+    assert len(seen) == 1 and found["mode"] == "splice" and found["restored"] == [30]
+    assert np.array_equal(read_pictures(folder / "frames")[:24], shown(folder.parent / "clip.h264")[:24])
+
+
 def test_a_container_comes_back_whole(recover, tmp_path):
     movie = bytearray(make(ALL["h264-mp4"], moving_pictures(4 * GOP, SIZE)))
     (tmp_path / "intact.mp4").write_bytes(movie)

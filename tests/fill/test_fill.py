@@ -6,7 +6,7 @@ import pytest
 from b2scvr.fill.flow import extrapolate, optical_flow, warp
 from b2scvr.fill.resize import resize_surroundings
 from b2scvr.fill.surroundings import surroundings
-from b2scvr.fill.vectors import Hypothesis, VectorField, fuse
+from b2scvr.fill.vectors import Hypothesis, VectorField, fuse, motion_from_vectors
 from b2scvr.types import CANDIDATES, AccessUnitStatus
 
 
@@ -89,3 +89,18 @@ def test_resized_surroundings_scale_motion_with_the_picture(parsed_clip):
     small = resize_surroundings(around, (64, 48))
     assert small.window.shape[1:3] == (48, 64) and small.evidence.shape[1:] == (3, 4)
     assert np.allclose(small.motion, (4, 2))
+
+
+def test_vectors_of_leading_pictures_tell_the_motion_too(parsed_clip):
+    """Picture 4 is decoded behind the key picture 5 and shown before it; behind that nothing means picture 3."""
+    parsed_clip.decode_index[4:] = [5, 4]
+    parsed_clip.is_reference[4] = False
+    parsed_clip.mv_past_valid[4], parsed_clip.mv_past[4], parsed_clip.past_reference[4] = True, (-2, 0), 3
+    parsed_clip.status[3] = AccessUnitStatus.BROKEN
+    for is_key in (False, True):
+        parsed_clip.is_key[5] = is_key
+        found = motion_from_vectors(parsed_clip, 3, 2)
+        assert found.weight[2:-2, 2:-2].min() > 0 and np.allclose(found.motion[2:-2, 2:-2], (-2, 0))
+    parsed_clip.decode_index[4:] = [4, 5]
+    parsed_clip.is_key[4] = True  # an IDR picture with vectors there is not, but nothing of it is asked
+    assert not motion_from_vectors(parsed_clip, 3, 2).weight.any()

@@ -38,6 +38,12 @@ def test_unknown_references_are_those_held_nearest_first(clip, told):
     assert at(reference_candidates(clip, 3)) == [[1], [UNUSED]]
 
 
+def test_what_is_shown_before_a_key_picture_may_reach_beyond_it(clip):
+    """Picture 2 is decoded behind picture 3 and shown before it: a leading picture of a recovery point."""
+    clip.mv_future_valid[2], clip.is_key[3] = True, True
+    assert at(reference_candidates(clip, 2)) == [[1, 0], [3]]
+
+
 def test_a_side_without_pictures_looks_to_the_other(clip):
     clip.mv_future_valid[3] = True
     assert at(reference_candidates(clip, 3)) == [[1, 0], [1, 0]]
