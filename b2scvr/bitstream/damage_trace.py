@@ -13,8 +13,10 @@ MOST_HELD = 16  # reference frames that a decoder holds at most (H.264 A.3.1)
 TAPS_BEFORE, TAPS_BEHIND = 2, 3  # samples around a block that the six-tap filter reads (H.264 8.4.2.2.1)
 
 
-def trace_damage(clip: ParsedClip) -> None:
+def trace_damage(clip: ParsedClip, doubted: np.ndarray | None = None) -> None:
     """Fill `damage_trace` and turn INTACT into DEPENDENT in `clip.status`, in place.
+
+    doubted: bool [T], pictures that count as dependent for reasons of their own: anything in them may be wrong.
 
     Where the picture that a vector means is unknown, the soft trace follows the nearest reference picture in the vector's
     direction, and the yes-or-no question (dependent?) asks all that the decoder may still hold. A vector into a picture
@@ -46,6 +48,7 @@ def trace_damage(clip: ParsedClip) -> None:
             soft[index], reach[index], clip.status[index] = 1, True, AccessUnitStatus.DEPENDENT
         else:
             reach[index] = (_reached if has_vectors else _follows)(clip, index, reach, possible)
+            reach[index] |= doubted is not None and doubted[index]
             if reach[index].any():
                 clip.status[index] = AccessUnitStatus.DEPENDENT
         if clip.is_reference[index]:

@@ -142,7 +142,7 @@ def decode_units(coded: Demuxed, digest: str, name: str, concealment: str | None
     clip.notes += coded.notes
     if references:
         add_references(clip, references, answers)
-    damage_trace.trace_damage(clip)
+    damage_trace.trace_damage(clip, clip.status == AccessUnitStatus.DEPENDENT)
     if not (clip.status == AccessUnitStatus.INTACT).any():
         clip.notes += ("no picture is intact: there is nothing to compare the damage with or to restore it from",)
     clip.validate()
