@@ -68,6 +68,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
                         "[T, H, W, 3], to its features")  # fmt: skip
     parser.add_argument("--crf", type=float, default=23)
     parser.add_argument("--gop", type=int, default=16)
+    parser.add_argument("--encoder", nargs="+", default=[], metavar="KEY=VALUE",
+                        help="further options of x264 by FFmpeg's names: slices=4, x264-params=tff=1 (interlaced)")  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--mode", choices=("auto", "splice", "drift", "frames"),
                         help="default: splice; auto in the published protocols")  # fmt: skip
@@ -117,7 +119,8 @@ def main(argv: list[str] | None = None) -> int:
 def _protocol(args: argparse.Namespace) -> Protocol:
     peers = () if args.peers is None else tuple(args.peers) or PEERS
     return named_protocol(
-        args.protocol, branch=args.branch[0], crf=args.crf, gop=args.gop, checkpoint=args.checkpoint,
+        args.protocol, branch=args.branch[0], crf=args.crf, gop=args.gop, encoder=tuple(args.encoder),
+        checkpoint=args.checkpoint,
         device=args.device, max_pictures=args.max_pictures, metrics=tuple(args.metrics), i3d=args.i3d, peers=peers,
         features=args.features,
         **({"mode": args.mode} if args.mode else {}),

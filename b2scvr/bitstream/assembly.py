@@ -8,11 +8,12 @@ import numpy as np
 
 from b2scvr.bitstream.decoding import Decoding, Picture
 from b2scvr.bitstream.display import display_order
-from b2scvr.bitstream.nal import NalType, scan
+from b2scvr.bitstream.nal import NalType, NalUnit, scan, starts_picture
 from b2scvr.bitstream.other_codecs import RESILIENT, missing_evidence, read_other_headers
 from b2scvr.bitstream.prediction_modes import modes_from_vectors
 from b2scvr.bitstream.recovery_point import is_recovery_point
 from b2scvr.bitstream.slice_header import slice_start
+from b2scvr.bitstream.syntax import ParameterSets
 from b2scvr.types import (
     MB_SIZE,
     MV_BLOCK,
@@ -183,6 +184,13 @@ def _place(clip: ParsedClip, slot: int, picture: Picture) -> None:
     clip.qp[slot] = picture.qp
 
 
+def _counts_pairs(unit: bytes, slices: list[NalUnit], sets: ParameterSets) -> bool:
+    """Whether first_mb_in_slice counts pairs of macroblocks (MBAFF, 7.4.3), or macroblocks of fields: as high in a frame."""
+    interlaced = [sps for sps in sets.sps.values() if not sps.frame_mbs_only]
+    is_mbaff = any(sps.mb_adaptive_frame_field for sps in interlaced)
+    return is_mbaff or (bool(interlaced) and sum(starts_picture(unit, nal) for nal in slices) > 1)
+
+
 def _read_headers(clip: ParsedClip, units: list[bytes], order: list[int]) -> None:
     """Fill what the NAL unit and slice headers say: positions, references, key pictures, slice starts."""
     if clip.codec != "h264":
@@ -191,17 +199,20 @@ def _read_headers(clip: ParsedClip, units: list[bytes], order: list[int]) -> Non
     rows, columns = clip.mode.shape[1:]
     slots = np.argsort(order)
     table = []
-    offset = 0
+    offset, sets = 0, ParameterSets()
     for slot, unit in zip(slots, units, strict=True):
+        sets.update(unit)
         found = scan(unit)
         slices = [nal for nal in found if nal.is_slice]
         clip.is_reference[slot] = any(nal.ref_idc > 0 for nal in slices)
         is_idr = any(nal.type == NalType.IDR for nal in slices)
         clip.is_key[slot] = is_idr or (is_recovery_point(unit) and not clip.lost[slot])
+        in_pairs = _counts_pairs(unit, slices, sets)
         for nal, end in zip(found, [*(nal.start for nal in found[1:]), len(unit)], strict=False):
             first, kind = slice_start(unit, nal) if nal.is_slice else (-1, -1)
             table.append((slot, nal.type, nal.ref_idc, offset + nal.start, end - nal.start, first, kind))
-            if 0 <= first < rows * columns:
-                clip.slice_start[slot].reshape(-1)[first] = True
+            row, column = first // columns * (2 if in_pairs else 1), first % columns
+            if 0 <= row < rows:
+                clip.slice_start[slot, row, column] = True
         offset += len(unit)
     clip.nal_units = np.array(table, NAL_UNIT)

@@ -155,7 +155,7 @@ def detection_markdown(results: list[DetectionResult], protocol: Protocol) -> st
     """Return the tables: all detectors over all damage, then by branch, then by clip. Seeds first, then clips are averaged."""
     seeds, clips = len({r.seed for r in results}), len({r.clip for r in results})
     head = (
-        f"{clips} clips, {seeds} seeds, CRF {protocol.crf:g}, GOP {protocol.gop}. Detection in every damaged picture: "
+        f"{clips} clips, {seeds} seeds, {protocol.encoding}. Detection in every damaged picture: "
         "mean over clips [95 % interval]. Change points: of the damaged slices of broken pictures, with the width of the "
         "90 % interval that the detector gives and the share of slices that lie in theirs."
     )

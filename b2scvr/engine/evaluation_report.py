@@ -45,7 +45,7 @@ def markdown(
     clips = len({result.clip for result in results})
     seeds = len({result.seed for result in results})
     counted = "all damaged pictures" if protocol.counted == "damaged" else "the pictures that count"
-    made = "" if protocol.dataset else f"{seeds} seeds, CRF {protocol.crf:g}, GOP {protocol.gop}, "
+    made = "" if protocol.dataset else f"{seeds} seeds, {protocol.encoding}, "
     head = (
         f"{clips} clips, branch {protocol.branch}, {made}mode {protocol.mode}. PSNR (RGB) in dB over {counted}: "
         "mean over clips [95 % interval]; masks over all pictures."

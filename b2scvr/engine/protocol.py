@@ -18,6 +18,7 @@ class Protocol:
     branch: str = "144096"  # kind of damage: a branch of BSCV or models' specifications, see engine.twins.damage_of
     crf: float = 23
     gop: int = 16
+    encoder: tuple[str, ...] = ()  # further options of x264, each KEY=VALUE (bitstream.encode.encode_h264)
     mode: str = "splice"
     checkpoint: str | None = None  # instead of the configs' own
     device: str = "cpu"
@@ -34,6 +35,19 @@ class Protocol:
     i3d: str | None = None  # its weights; None looks for them
     peers: tuple[str, ...] = ()  # engine.peers.PEERS
     dataset: bool = False  # the damage is there already: seeds, CRF and GOP say nothing
+
+    @property
+    def encoder_options(self) -> dict[str, str]:
+        """The options of x264 by name. Raises ValueError for one that is no KEY=VALUE."""
+        wrong = [option for option in self.encoder if "=" not in option]
+        if wrong:
+            raise ValueError(f"an option of the encoder is KEY=VALUE, like slices=4, got {wrong[0]!r}")
+        return dict(option.split("=", 1) for option in self.encoder)
+
+    @property
+    def encoding(self) -> str:
+        """How the clips are encoded, in words."""
+        return ", ".join((f"CRF {self.crf:g}", f"GOP {self.gop}", *self.encoder))
 
     def described(self) -> str:
         """Return the protocol in a sentence, for the head of a table."""

@@ -119,9 +119,8 @@ def make_twin(source: Source, seed: int, protocol: Protocol) -> Twin:
 
 def _damaged(clip: Path, seed: int, protocol: Protocol) -> Twin:
     """Return `clip`, encoded and damaged."""
-    stream = encode_h264(
-        load_frames(clip, stop=protocol.max_pictures), crf=protocol.crf, gop=protocol.gop, crop_odd=True
-    )
+    frames, options = load_frames(clip, stop=protocol.max_pictures), protocol.encoder_options
+    stream = encode_h264(frames, crf=protocol.crf, gop=protocol.gop, options=options, crop_odd=True)
     broken, _ = damage_all(stream, damage_of(protocol, seed))
     truth, coded = decode(stream), decode(broken)
     clean = truth.clip.frames

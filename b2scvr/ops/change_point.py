@@ -11,7 +11,8 @@ is Bayes' rule for a uniform prior over k, were the z_i independent log likeliho
 the same pixels and share receptive fields, so the sum over hundreds of macroblocks counts the same evidence many times
 and would be far too sure. The temperature divides it by about the number of macroblocks that say the same.
 
-Macroblocks that the decoder concealed are known to be wrong: k is at most the first of them, and "none" is excluded.
+Macroblocks that the decoder concealed are known to be wrong: k is at most the first of them, and "none" is excluded. Where it
+concealed some of a picture, the picture's other slices are taken for right: garbage that ends just where a slice does is rare.
 
 Legend: B pictures, L = h * w macroblocks in raster order, S slices (the most of any picture of the batch).
 """
@@ -65,6 +66,11 @@ class RasterSlices:
         """Return bool [B, L], True at the first of each slice's True macroblocks in `flags` [B, L]."""
         return flags & (self.running_sum(flags.long()) == 1)
 
+    def spared(self) -> Tensor:
+        """Return bool [B, L], True in slices without a concealed macroblock of pictures that have one elsewhere."""
+        is_hit = self.sum(self.concealed.long()).gather(1, self.index) > 0
+        return ~is_hit & self.concealed.any(1, keepdim=True)
+
     def possible(self) -> Tensor:
         """Return bool [B, L]: k may be here, no concealed macroblock of the slice comes before."""
         known = self.concealed.long()
@@ -102,11 +108,13 @@ def wrong_probability(
     """Return the probability that a macroblock is wrong, float32 [B, h, w].
 
     logits: [B, h, w]; slice_start, concealed: bool [B, h, w]; broken: bool [B]. A picture that lost no bits of its own
-    is damaged wherever its references are, in no raster order: there it is sigmoid(logits).
+    is damaged wherever its references are, in no raster order: there it is sigmoid(logits). Of a broken picture the slices in
+    which the decoder noticed nothing are right, if it noticed anything in another.
     """
-    posterior = change_point_posterior(logits, RasterSlices.from_maps(slice_start, concealed), temperature)
-    suffix = posterior.slices.running_sum(posterior.log_at.exp()).clamp(0, 1).reshape(logits.shape)
-    return torch.where(broken[:, None, None], suffix, logits.float().sigmoid())
+    slices = RasterSlices.from_maps(slice_start, concealed)
+    posterior = change_point_posterior(logits, slices, temperature)
+    suffix = slices.running_sum(posterior.log_at.exp()).clamp(0, 1) * ~slices.spared()
+    return torch.where(broken[:, None, None], suffix.reshape(logits.shape), logits.float().sigmoid())
 
 
 def change_point_nll(

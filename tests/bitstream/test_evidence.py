@@ -5,8 +5,10 @@ import pytest
 
 from b2scvr.bitstream.concealment import concealment_from_log
 from b2scvr.bitstream.display import display_order
+from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.motion_vectors import dense_vectors
 from b2scvr.bitstream.prediction_modes import modes_from_log, modes_from_vectors
+from b2scvr.bitstream.reader import decode
 from b2scvr.types import Partition, PredictionMode
 
 RECORD = np.dtype(
@@ -100,3 +102,12 @@ def test_lost_units_take_their_place_in_display_order():
     assert display_order([0, 3, 2, 1], 4) == [0, 3, 2, 1]
     assert display_order([0, 1], 3) == [0, 1, 2]
     assert display_order([], 2) == [0, 1]
+
+
+@pytest.mark.parametrize("options, pictures_rows", [({"slices": "2"}, 6), ({"slices": "2", "x264-params": "tff=1"}, 8)])
+def test_slices_start_where_their_macroblocks_are(options, pictures_rows, moving):
+    """In MBAFF first_mb_in_slice counts pairs of macroblocks, one above the other (7.4.3)."""
+    clip = decode(encode_h264(moving(4, height=16 * pictures_rows), options=options)).clip
+    for slot in range(len(clip)):
+        (first, second) = np.argwhere(clip.slice_start[slot]).tolist()
+        assert first == [0, 0] and second == [pictures_rows // 2, 0]

@@ -29,6 +29,8 @@ def _enumerate(logits, starts, concealed, temperature):
     bounds = [*sorted({0, *starts}), length]
     for first, end in pairwise(bounds):
         known = [i for i in range(first, end) if i in concealed]
+        if concealed and not known:
+            continue  # right: something was noticed, but not here
         allowed = list(range(first, min([*known, end - 1]) + 1))
         weight = {k: math.exp(sum(logits[k:end]) / temperature) for k in allowed}
         total = sum(weight.values()) + (0.0 if known else 1.0)
@@ -53,6 +55,21 @@ def test_concealed_bounds_the_change_point():
     start, concealed = _maps([0], [1])
     probability = wrong_probability(logits, start, concealed, BROKEN, 1.0)
     assert probability.flatten().tolist() == pytest.approx([6 / 9, 1.0, 1.0], abs=1e-6)
+
+
+def test_slices_in_which_nothing_was_noticed_are_right_beside_one_in_which_something_was():
+    logits = torch.full((1, 1, 6), 3.0)
+    start, concealed = _maps([0, 2, 4], [3], (1, 6))
+    probability = wrong_probability(logits, start, concealed, BROKEN, 1.0)
+    whole = math.exp(6) / (math.exp(6) + math.exp(3))
+    assert probability.flatten().tolist() == pytest.approx([0, 0, whole, 1, 0, 0], abs=1e-6)
+    start, concealed = _maps([0, 2, 4], [], (1, 6))  # nothing was noticed anywhere, and yet it is broken
+    assert wrong_probability(logits, start, concealed, BROKEN, 1.0).min() > 0.9
+    start, concealed = (
+        torch.cat(maps) for maps in zip(_maps([0, 3], [4], (1, 6)), _maps([0, 3], [], (1, 6)), strict=True)
+    )
+    both = wrong_probability(logits.repeat(2, 1, 1), start, concealed, BROKEN.repeat(2), 1.0)
+    assert not both[0, 0, :3].any() and both[1].min() > 0.9
 
 
 def test_two_slices_are_independent():

@@ -65,6 +65,12 @@ def test_it_prints_and_writes_the_tables(tool, footage, tmp_path, capsys):
         (["footage", "--configs", "configs/vector_fill.py", "--branch", "1"], 2, "unknown model"),
         (["footage", "--branch", "144096", "rtp:rat=0.1"], 2, "unknown parameter 'rat'"),
         (["footage", "--features", "r3d"], 2, "MODULE:FACTORY"),
+        (
+            ["footage", "--configs", "configs/vector_fill.py", "--encoder", "slices"],
+            2,
+            "KEY=VALUE, like slices=4, got 'slices'",
+        ),
+        (["footage", "--configs", "configs/vector_fill.py", "--encoder", "slces=4"], 2, "slces"),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(tool, footage, arguments, code, message, capsys, monkeypatch):
@@ -77,8 +83,10 @@ def test_detection_alone(tool, footage, tmp_path, capsys):
     config = str(ROOT / "configs" / "vector_fill.py")
     output = tmp_path / "out" / "detect.md"
     arguments = ["--stage", "detect", "--seeds", "0", "--gop", "12", "--branch", "144096", "244096"]
+    arguments += ["--encoder", "slices=2", "x264-params=tff=1"]
     assert tool.main([str(footage), "--configs", config, *arguments, "--output", str(output)]) == 0
     shown = capsys.readouterr().out
+    assert "CRF 23, GOP 12, slices=2, x264-params=tff=1." in shown
     assert "| damage trace |" in shown and "| vector_fill |" in shown and "IoU by branch" in shown
     results = json.loads(output.with_suffix(".json").read_text())["results"]
     assert [(r["branch"], r["method"]) for r in results] == [
