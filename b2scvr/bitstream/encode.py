@@ -57,6 +57,8 @@ def encode_h264(
         stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = pix_fmt
         _open(stream)
+        if unknown := sorted(stream.codec_context.options):
+            raise ValueError(f"encode_h264: x264 has no option {unknown[0]!r}")
         container.mux(stream.encode(_frame(first)))
         for picture in pictures:
             fitted = _fit(picture, chroma, crop_odd)

@@ -34,14 +34,20 @@ def mend_parameter_sets(pieces: list[bytes]) -> tuple[list[bytes], tuple[str, ..
 
     A copy is replaced by the most frequent one of its kind (the first of them) when more of the slice headers behind it
     make sense then, or as many if it changes the size or format of the pictures or cannot be read at all. Without another
-    copy, nothing is. A stream that begins without parameter sets gets those that `missing_sets` finds.
+    copy, nothing is. A stream that begins without parameter sets gets those that `missing_sets` finds then.
     """
-    nals = list(_nals(pieces))
-    if head := _missing_sets(nals):
-        start = scan(pieces[0])[0].start
-        pieces = [pieces[0][:start] + head + pieces[0][start:], *pieces[1:]]
-        pieces, notes = mend_parameter_sets(pieces)
-        return pieces, ("the stream begins without parameter sets: the first ones it holds were put there", *notes)
+    pieces, notes = _mend_sent(pieces)
+    head = missing_sets(pieces)
+    if not head:
+        return pieces, notes
+    start = scan(pieces[0])[0].start
+    pieces = [pieces[0][:start] + head + pieces[0][start:], *pieces[1:]]
+    return pieces, ("the stream begins without parameter sets: the first ones it holds were put there", *notes)
+
+
+def _mend_sent(pieces: list[bytes]) -> tuple[list[bytes], tuple[str, ...]]:
+    """`mend_parameter_sets` for the sets that were sent."""
+    nals = _nals(pieces)
     copies = {kind: Counter(nal.raw for nal in nals if nal.place.type == kind) for kind in _KINDS}
     if all(len(found) <= 1 for found in copies.values()):
         return pieces, ()
@@ -70,10 +76,7 @@ def missing_sets(pieces: list[bytes]) -> bytes:
 
     As in a file that was cut off at its start. They are lacking when some of those slices make sense with the later ones.
     """
-    return _missing_sets(list(_nals(pieces)))
-
-
-def _missing_sets(nals: list[_Nal]) -> bytes:
+    nals = _nals(pieces)
     begin = next((number for number, nal in enumerate(nals) if nal.place.type in _KINDS), 0)
     raw = [nal.raw for nal in takewhile(lambda nal: nal.place.type in _KINDS, nals[begin:])]
     sets = _extended(ParameterSets(), raw)

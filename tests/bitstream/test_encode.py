@@ -116,6 +116,8 @@ def test_frame_rate(fps, rate, moving):
 def test_wrong_arguments(moving):
     with pytest.raises(ValueError, match="no picture"):
         encode_h264([])
+    with pytest.raises(ValueError, match="no option 'slces'"):
+        encode_h264(moving(1, 32, 32), options={"slces": "4"})
     with pytest.raises(ValueError, match="gop"):
         encode_h264(moving(1, 32, 32), gop=0)
     with pytest.raises(ValueError, match="uint8"):

@@ -126,3 +126,16 @@ def test_sets_that_later_slices_alone_understand_are_not_put_first(streams):
     rest = b"".join(b"\0\0\1" + unit for unit in units)
     assert mend(garbage + rest) == (garbage + rest, ())
     assert mend(garbage) == (garbage, ())
+
+
+def test_a_stream_that_lost_its_head_gets_the_next_sets_as_they_were_meant():
+    """Access units 0 and 1 are gone, and the copy that comes next is damaged itself."""
+    data = make(ALL["cabac"], moving_pictures(24))  # four copies
+    headless = data[[nal for nal in scan(data) if nal.is_slice][2].start :]
+    sps = next(nal for nal in scan(headless) if nal.type == NalType.SPS)
+    damaged = headless[: sps.payload + 3] + headless[sps.end :]
+    coded = decode(damaged)
+    assert coded.clip.notes[0].startswith("the stream begins without parameter sets")
+    assert coded.clip.notes[1] == "1 damaged sequence parameter sets were replaced by another copy in the stream"
+    assert len(coded.clip) == len(decode(headless).clip) == 22
+    assert len(decode(coded.stream()).clip) == 22

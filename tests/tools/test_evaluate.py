@@ -70,7 +70,7 @@ def test_it_prints_and_writes_the_tables(tool, footage, tmp_path, capsys):
             2,
             "KEY=VALUE, like slices=4, got 'slices'",
         ),
-        (["footage", "--configs", "configs/vector_fill.py", "--encoder", "slces=4"], 2, "slces"),
+        (["footage", "--configs", str(ROOT / "configs" / "vector_fill.py"), "--encoder", "slces=4"], 2, "slces"),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(tool, footage, arguments, code, message, capsys, monkeypatch):
