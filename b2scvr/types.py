@@ -106,7 +106,9 @@ class ParsedClip:
     qp: np.ndarray  # int8 [T, h, w], 0..51, -1 unknown
     concealed: np.ndarray  # bool [T, h, w], the decoder invented this macroblock
     noticed: np.ndarray  # bool [T, h, w], here the entropy decoder noticed that something was wrong
-    exhausted: np.ndarray  # bool [T], all that it noticed in the picture was that the bits ran out
+    exhausted: (
+        np.ndarray
+    )  # bool [T], all that it noticed in the picture was that bits ran out, or that slices are not there
     slice_start: np.ndarray  # bool [T, h, w], first macroblock of a slice
     damage_trace: np.ndarray  # float32 [T, h, w] in [0, 1], concealment carried along vectors
     lost: np.ndarray  # bool [T]
@@ -138,12 +140,14 @@ class ParsedClip:
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether slices lost their ends and nothing else, as with lost packets: what was decoded before is right then.
+        """Whether slices lost their ends or are not there, and nothing else, as with lost packets: the rest is right then.
 
-        Where bits are missing inside a slice, garbage mostly reads as an error before the bits run out.
+        Where bits are missing inside a slice, garbage mostly reads as an error before the bits run out. It can also seem to be
+        the end of a slice, as if another one were missing: one picture alone without any error tells nothing.
         """
-        told = self.noticed.any(axis=(1, 2))
-        return bool(told.any() and self.exhausted[told].all())
+        noticed = self.noticed.any(axis=(1, 2))
+        told = noticed | (self.exhausted & ~self.lost)
+        return bool(told.any() and self.exhausted[told].all() and (noticed.any() or told.sum() > 1))
 
     def validate(self) -> ParsedClip:
         """Return self; raise ValueError naming the field whose shape or type is not as declared."""

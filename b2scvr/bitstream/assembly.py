@@ -75,6 +75,7 @@ def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, dig
             for row, column in decoding.noticed[index]:
                 clip.noticed[slot, min(row, rows - 1), min(column, columns - 1)] = True
     _read_headers(clip, units, order)
+    clip.exhausted |= lack_slices(clip)
     _name_sources(clip, missing_modes)
     return clip
 
@@ -83,6 +84,13 @@ def _repeat(clip: ParsedClip, slot: int) -> None:
     """A picture that was not coded, on purpose: the one before is shown again, as if every macroblock were skipped."""
     clip.picture_type[slot], clip.mode[slot] = PictureType.P, PredictionMode.SKIP
     clip.mv_past_valid[slot], clip.past_reference[slot] = True, slot - 1
+
+
+def lack_slices(clip: ParsedClip) -> np.ndarray:
+    """Return which pictures of several slices lack macroblocks, without any error in those that were decoded, bool [T]."""
+    starts = clip.slice_start.sum(axis=(1, 2))
+    several = (starts > 1) | ((starts == 1) & ~clip.slice_start[:, 0, 0])
+    return several & clip.concealed.any(axis=(1, 2)) & ~clip.noticed.any(axis=(1, 2)) & ~clip.lost
 
 
 def _spread(frames: np.ndarray, received: list[int], order: list[int]) -> np.ndarray:

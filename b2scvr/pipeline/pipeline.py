@@ -21,6 +21,7 @@ from b2scvr.bitstream.repair import VECTOR_FIELDS, next_broken, require_spliceab
 from b2scvr.dac.tracker import given_damage
 from b2scvr.fill import surroundings
 from b2scvr.fill.hindsight import hindsight
+from b2scvr.fill.interpolated import keep_interpolated
 from b2scvr.fill.resize import resize_damage, resize_picture, resize_surroundings
 from b2scvr.ops.compute import side_by_side
 from b2scvr.ops.dependents import DependentCorrector
@@ -31,6 +32,7 @@ from b2scvr.types import (
     InputError,
     ParsedClip,
     PictureDamage,
+    PictureType,
     Planes,
     RecoveredClip,
     SpliceError,
@@ -309,10 +311,11 @@ class Pipeline:
         def work(slot: int) -> tuple[Surroundings, PictureDamage, np.ndarray]:
             around, damage = self._look(clip, slot)
             restored = self._restore(around, damage)
-            after = slot + int(around.distance[-1])
-            if self.hindsight and after > slot:
-                wrong = at_pixels(_wrong(clip, slot, damage), *restored.shape[:2])
-                with self._timed("recover"):
+            wrong, after = at_pixels(_wrong(clip, slot, damage), *restored.shape[:2]), slot + int(around.distance[-1])
+            with self._timed("recover"):
+                if clip.picture_type[slot] == PictureType.I:
+                    restored = keep_interpolated(around, restored, wrong)
+                if self.hindsight and after > slot:
                     restored = hindsight(clip, slot, after, restored, wrong)
             return around, damage, restored
 
