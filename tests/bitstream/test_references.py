@@ -35,7 +35,7 @@ def test_pictures_that_alternate_refer_to_the_one_before_the_last(moving):
 )
 def test_blocks_follow_the_picture_that_they_are_said_to_mean(moving, play, options):
     """One picture is brightened inside the stream: just the blocks that mean it brighten in the next one."""
-    options = {**options, "direct": "none", "x264-params": "no-deblock=1"}
+    options = {**options, "direct-pred": "none", "x264-params": "no-deblock=1"}
     stream = encode_h264(moving(10, seed=3, noise=8), gop=10, options=options)
     units, _ = split_access_units(stream)
     clip = decode(stream).clip

@@ -51,3 +51,9 @@ def test_only_what_is_near_the_damage_is_asked(around, wrong):
     assert np.array_equal(keep_interpolated(guessing(around, fill), restored, wrong), restored)
     everywhere = np.ones_like(wrong)  # nothing is known
     assert np.array_equal(keep_interpolated(guessing(around, 255 - fill), restored, everywhere), restored)
+
+
+def test_a_large_hole_cannot_be_interpolated(around, wrong):
+    restored = np.full_like(around.decoded, LEVEL)
+    wrong[16:96, 16:112] = True  # 40 pixels deep
+    assert np.array_equal(keep_interpolated(guessing(around, 255 - around.decoded), restored, wrong), restored)
