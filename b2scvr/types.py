@@ -106,18 +106,14 @@ class ParsedClip:
     qp: np.ndarray  # int8 [T, h, w], 0..51, -1 unknown
     concealed: np.ndarray  # bool [T, h, w], the decoder invented this macroblock
     noticed: np.ndarray  # bool [T, h, w], here the entropy decoder noticed that something was wrong
-    exhausted: (
-        np.ndarray
-    )  # bool [T], all that it noticed in the picture was that bits ran out, or that slices are not there
+    exhausted: np.ndarray  # bool [T], all that it noticed in the picture was that bits ran out or slices are not there
     slice_start: np.ndarray  # bool [T, h, w], first macroblock of a slice
     damage_trace: np.ndarray  # float32 [T, h, w] in [0, 1], concealment carried along vectors
     lost: np.ndarray  # bool [T]
     is_corrupt: np.ndarray  # bool [T], the decoder's own flag
     status: np.ndarray  # uint8 [T] of AccessUnitStatus
     is_reference: np.ndarray  # bool [T], other pictures may predict from it (nal_ref_idc > 0)
-    is_key: (
-        np.ndarray
-    )  # bool [T], nothing decoded later and shown later refers to what came before (IDR, recovery point)
+    is_key: np.ndarray  # bool [T], IDR or recovery point: nothing decoded and shown later refers to what came before
     decode_index: np.ndarray  # int32 [T], position of the access unit in the file (decoding order)
     nal_units: np.ndarray  # NAL_UNIT [N], the NAL units of the elementary stream in file order (H.264; else empty)
     fps: float

@@ -131,9 +131,8 @@ class Decoder:
         self._reformatter = VideoReformatter()  # one for all pictures: each new one sets up its tables again
         self._sets, self._sent = ParameterSets(), dict[bytes, None]()  # parameter sets so far, read and as they came
         if codec == "h264" and extradata:
-            self._sets.update(
-                extradata
-            )  # a picture parameter set may come before its sequence parameter set, which was lost
+            # A picture parameter set may come before its sequence parameter set, which was lost.
+            self._sets.update(extradata)
         self._tainted, self._orphans = False, orphans
         self.found = Decoding(count, unread=unread)
 

@@ -138,11 +138,12 @@ class CodedFile:
 
     def _part_apart(self, first: int, end: int, with_before: bool) -> Part | None:
         """Return the access units `first` to `end` - 1 as a part, None where they do not make one."""
-        is_last, before = end == len(self), self._start(first, LONGEST_BEFORE)
+        needs_before = self._needs_before(first)
+        is_last, before = end == len(self), self._start(first, len(self) if needs_before else LONGEST_BEFORE)
         found: Part | None = None
         at_once = with_before or first - before <= (end - first) * SHORT_BEFORE
         starts = (before, first) if at_once else (first, before)
-        for start in [before] if self._needs_before(first) else dict.fromkeys(starts):
+        for start in [before] if needs_before else dict.fromkeys(starts):
             if found is not None and not _looks_back(found):
                 break
             with suppress(InputError):
@@ -178,12 +179,9 @@ class CodedFile:
         return borders[1:]
 
     def _start(self, first: int, longest: int) -> int:
-        """Return where to begin to read for pictures from `first` on: a period earlier, if that has up to `longest` pictures.
-
-        Also if it has more, where leading pictures follow `first`.
-        """
+        """Return where to begin to read for pictures from `first` on: a period earlier, if that has up to `longest` pictures."""
         before = max((key for key in [0, *self._keys] if key < first), default=first)
-        return before if first - before <= longest or self._needs_before(first) else first
+        return before if first - before <= longest else first
 
     def _needs_before(self, key: int) -> bool:
         """Whether access units behind a recovery point are shown before it."""

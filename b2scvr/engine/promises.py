@@ -172,7 +172,7 @@ def _check_slots(clean: CleanStream, data: bytes, coded: CodedClip) -> list[Find
 
 
 def _check_parts(data: bytes, coded: CodedClip) -> list[Finding]:
-    """Read a stream part by part, each of one IDR period, and compare with `coded`, the whole."""
+    """Read a stream part by part, each of one period, and compare with `coded`, the whole."""
     with tempfile.TemporaryDirectory(prefix="b2scvr-") as folder:
         path = Path(folder) / "mutant.h264"
         path.write_bytes(data)
