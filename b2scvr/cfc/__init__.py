@@ -6,13 +6,14 @@ import torch
 from torch import nn
 
 from b2scvr.cfc.generator import GeneratorOutput, RecoveryGenerator
-from b2scvr.cfc.generator_restorer import GeneratorRestorer
+from b2scvr.cfc.generator_restorer import GeneratorRestorer, MaskedClip
 from b2scvr.cfc.recovery import RecoveryNetwork, RecoveryOutput
 from b2scvr.cfc.schedule import PictureRestorer
 
 __all__ = [
     "GeneratorOutput",
     "GeneratorRestorer",
+    "MaskedClip",
     "PictureRestorer",
     "RecoveryGenerator",
     "RecoveryNetwork",

@@ -1,9 +1,10 @@
-"""What runs the full network for the pipeline: on one broken picture, or on a whole clip with its masks."""
+"""What runs the full network for the pipeline: on one broken picture, or on clips with their masks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import tee
 
 import cv2
 import numpy as np
@@ -17,11 +18,18 @@ from b2scvr.fill.codec_flow import codec_flow
 from b2scvr.fill.resize import resize_picture
 from b2scvr.types import MV_BLOCK, ParsedClip
 
-Progress = Callable[[str, int, int], None]  # stage, done, total
+
+@dataclass(frozen=True)
+class MaskedClip:
+    """Some pictures of a file and where they are damaged, among those that were read with them."""
+
+    clip: ParsedClip
+    masks: np.ndarray  # uint8 or bool [T, H, W]
+    own: slice  # of display indices: what is to be restored; behind it is one picture more, but at the end of the file
 
 
 class GeneratorRestorer(PictureRestorer):
-    """`restore` restores one picture among those around it (splice mode), `restore_clip` all of a clip (frames mode).
+    """`restore` restores one picture among those around it (splice mode), `restore_clips` clips of any length (frames mode).
 
     schedule, channels_last, compiled, truncate: see ClipRestorer; the rest as PictureRestorer.
     """
@@ -41,33 +49,59 @@ class GeneratorRestorer(PictureRestorer):
         shared = None if schedule == "published" else self.clips.portions
         self.network = SpliceRestorer(network, dtype, shared)
 
-    def restore_clip(
-        self, clip: ParsedClip, masks: np.ndarray, size: tuple[int, int] | None, progress: Progress
-    ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Return pictures uint8 [T, H, W, 3], restored inside the masks and unchanged elsewhere, and notes in words.
+    def restore_clips(self, clips: Iterable[MaskedClip], size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
+        """Yield all own pictures, uint8 [H, W, 3], restored inside the masks and unchanged elsewhere, once they are done.
 
-        masks: uint8 or bool [T, H, W]; size: (width, height) to work at, None for the clip's own.
+        clips: one behind the other, as a file is read; windows reach from one to the next. size: (width, height) to work at,
+        None for their own.
         """
-        pictures = clip.frames
-        height, width = pictures.shape[1:3]
-        shown, covered = iter(pictures), iter(masks)
-        if size is not None:
-            shown = (resize_picture(picture, size) for picture in pictures)
-            covered = (_resized_mask(mask, size) for mask in masks)
-        restored = pictures.copy()
-        vectors = partial(clip_vectors, clip, size=size)
-        for slot, picture in enumerate(self.clips.restore(shown, covered, vectors)):
+        shown = _Shown(clips, size)
+        pictures, masks = tee(shown.pairs())
+        restored = self.clips.restore((one for one, _ in pictures), (one for _, one in masks), shown.vectors)
+        for picture in restored:
+            decoded, mask = shown.take()
             if size is not None:
-                picture = resize_picture(picture, (width, height))
-            restored[slot] = np.where(masks[slot][..., None] > 0, picture, pictures[slot])
-            progress("recover", slot + 1, len(pictures))
-        return restored, tuple(self._notes(clip))
+                picture = resize_picture(picture, (decoded.shape[1], decoded.shape[0]))
+            yield np.where(mask[..., None] > 0, picture, decoded)
 
-    def _notes(self, clip: ParsedClip) -> Iterator[str]:
+    def notes(self, clip: ParsedClip) -> tuple[str, ...]:
+        """Return in words what the network would need to know of a clip and is not told."""
         flow = self.clips.network.window_flow
-        if flow.needs_vectors and not (clip.mv_past_valid.any() or clip.mv_future_valid.any()):
-            instead = "the flow is SPyNet's alone" if flow.needs_network else "nothing is taken to move"
-            yield f"the input has no motion vectors, which the config's flow asks for: {instead}"
+        if not flow.needs_vectors or clip.mv_past_valid.any() or clip.mv_future_valid.any():
+            return ()
+        instead = "the flow is SPyNet's alone" if flow.needs_network else "nothing is taken to move"
+        return (f"the input has no motion vectors, which the config's flow asks for: {instead}",)
+
+
+class _Shown:
+    """The pictures that a restorer of clips was shown and did not give back yet, by their number."""
+
+    def __init__(self, clips: Iterable[MaskedClip], size: tuple[int, int] | None) -> None:
+        self._clips, self._size = clips, size
+        self._places: dict[int, tuple[MaskedClip, int]] = {}
+
+    def pairs(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield picture and mask as the network is to see them."""
+        number = 0
+        for masked in self._clips:
+            for slot in range(masked.own.start, masked.own.stop):
+                self._places[number] = masked, slot
+                number += 1
+                picture, mask = masked.clip.frames[slot], masked.masks[slot]
+                if self._size is not None:
+                    picture, mask = resize_picture(picture, self._size), _resized_mask(mask, self._size)
+                yield picture, mask
+            del masked  # before the next one comes
+
+    def vectors(self, number: int) -> np.ndarray:
+        """Return what the bitstream tells of the motion to the next picture and back, see `clip_vectors`."""
+        masked, slot = self._places[number]
+        return clip_vectors(masked.clip, slot, self._size)
+
+    def take(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first of the pictures with its mask, at their own size, and forget it."""
+        masked, slot = self._places.pop(min(self._places))
+        return masked.clip.frames[slot], masked.masks[slot]
 
 
 def clip_vectors(clip: ParsedClip, index: int, size: tuple[int, int] | None = None) -> np.ndarray:

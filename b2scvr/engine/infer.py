@@ -9,7 +9,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,20 +31,28 @@ from b2scvr.types import CorruptionMasks, InputError, RecoveredClip, SpliceError
 
 STAGES = ("parse", "detect", "recover")
 Progress = Callable[[str, int, int], None]
+Telling = Callable[[Part], Progress]
+MasksOf = Callable[[Part], np.ndarray]  # of all pictures that a part was read with, uint8 [T, H, W], 1 = corrupted
 
 
 class ClipRecoverer(Protocol):
     """What inference needs of the pipeline."""
 
     @property
-    def works_in_parts(self) -> bool:
-        """Whether a long clip may come part by part."""
+    def needs_clip(self) -> bool:
+        """Whether a clip may not come part by part."""
         ...
 
     def recover(
         self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = ...
     ) -> RecoveredClip:
         """Return the clip recovered; given masks are uint8 [T, H, W], 1 = corrupted."""
+        ...
+
+    def recover_parts(
+        self, parts: Iterable[Part], given: MasksOf | None, telling: Telling
+    ) -> Iterator[tuple[Part, RecoveredClip]]:
+        """Yield the parts recovered, in order, with given masks or blind."""
         ...
 
     def detect(
@@ -182,23 +190,17 @@ def _recover(
     seconds: dict[str, float],
 ) -> dict[str, object]:
     """Recover a file part by part, or only find its damage; return its metrics. `seconds` takes up what each stage took."""
-    in_parts = recoverer.works_in_parts and beside.first_mask is None
     comparison, restoring = Comparison(), 0.0
-    parts = file.parts(with_before=beside.masks is not None) if in_parts else map(CodedFile.whole, [file])
-    for part in _timed_each(parts, seconds, "read"):
-        telling = progress if len(part) == len(file) else partial(_tell_part, progress, part, len(file))
-        seed_everything()
-        if in_parts and beside.masks is None and not part.is_damaged:
-            recovered = _untouched(part, "untouched" if results.pictures else "detect")
-        else:
-            find = _recovered if results.pictures else _detected
-            recovered = find(part, beside, recoverer, telling, seconds)
+    telling = partial(_telling, progress, len(file))
+    for part, recovered in _recovered(file, beside, recoverer, results.pictures, telling, seconds):
         restoring += sum(recovered.seconds.values())
+        for stage, spent in recovered.seconds.items():
+            seconds[stage] = seconds.get(stage, 0.0) + spent
         if beside.truth is not None:
-            telling("measure", 0, 0)
+            telling(part)("measure", 0, 0)
             with _timed(seconds, "measure"):
                 _compare(comparison, part, recovered, beside.truth.of(part), results.pictures)
-        telling("write", 0, 0)
+        telling(part)("write", 0, 0)
         with _timed(seconds, "write"):
             results.add(part, recovered)
         del part, recovered  # before the next ones come
@@ -208,43 +210,61 @@ def _recover(
         return results.finish(comparison.summary() if beside.truth is not None else {}, restoring)
 
 
+def _recovered(
+    file: CodedFile,
+    beside: _Beside,
+    recoverer: ClipRecoverer,
+    pictures: bool,
+    telling: Telling,
+    seconds: dict[str, float],
+) -> Iterator[tuple[Part, RecoveredClip]]:
+    """Yield the parts of a file recovered, or without `pictures` only with their damage found."""
+    is_whole = recoverer.needs_clip or beside.first_mask is not None
+    parts = map(CodedFile.whole, [file]) if is_whole else file.parts(with_before=beside.masks is not None)
+    read = _read_each(parts, seconds)
+    if not pictures:
+        return ((part, _only_detected(part, beside, recoverer, telling, seconds)) for part in read)
+    given: MasksOf | None = beside.masks.of if beside.masks is not None else None
+    if beside.first_mask is not None:  # the others are tracked from it before anything is recovered
+        given = partial(_tracked, beside=beside, recoverer=recoverer, telling=telling, seconds=seconds)
+    return recoverer.recover_parts(read, given, telling)
+
+
 def _compare(comparison: Comparison, part: Part, recovered: RecoveredClip, clean: np.ndarray, pictures: bool) -> None:
     frames = part.take(recovered.frames) if pictures else None
     comparison.add(part.take(part.coded.clip.frames), frames, part.take(recovered.masks.masks), clean)
 
 
-def _untouched(part: Part, mode: str) -> RecoveredClip:
-    """What is around the own pictures may be damaged: that is another part's."""
-    clip = part.coded.clip
-    return RecoveredClip(clip.frames, CorruptionMasks.blank(clip), mode, None, (), {}, clip.notes)
-
-
-def _recovered(
-    part: Part, beside: _Beside, recoverer: ClipRecoverer, progress: Progress, seconds: dict[str, float]
+def _only_detected(
+    part: Part, beside: _Beside, recoverer: ClipRecoverer, telling: Telling, seconds: dict[str, float]
 ) -> RecoveredClip:
-    given = beside.masks.of(part) if beside.masks is not None else None
-    if beside.first_mask is not None:  # the others are tracked from it before anything is recovered
-        with _timed(seconds, "track"):
-            given = _detected(part, beside, recoverer, progress, {}).masks.masks
-    recovered = recoverer.recover(part.coded, given, progress)
-    for stage, spent in recovered.seconds.items():
-        seconds[stage] = seconds.get(stage, 0.0) + spent
-    return recovered
-
-
-def _detected(
-    part: Part, beside: _Beside, recoverer: ClipRecoverer, progress: Progress, seconds: dict[str, float]
-) -> RecoveredClip:
-    """Only find the damage of a part."""
-    clip = part.coded.clip
-    first = load_first_mask(beside.first_mask, clip) if beside.first_mask is not None else None
-    with _timed(seconds, "detect"):
-        masks = recoverer.detect(part.coded, progress, first)
+    """Only find the damage of a part; what is around it may be damaged: that is another part's."""
+    clip, masks = part.coded.clip, CorruptionMasks.blank(part.coded.clip)
+    if part.is_damaged or beside.first_mask is not None:
+        with _timed(seconds, "detect"):
+            masks = _masks(part, beside, recoverer, telling)
     return RecoveredClip(clip.frames, masks, "detect", None, (), {}, clip.notes)
 
 
-def _tell_part(progress: Progress, part: Part, count: int, stage: str, done: int, total: int) -> None:
-    progress(f"pictures {part.first} to {part.first + len(part) - 1} of {count}, {stage}", done, total)
+def _tracked(
+    part: Part, beside: _Beside, recoverer: ClipRecoverer, telling: Telling, seconds: dict[str, float]
+) -> np.ndarray:
+    """Return the masks of a part as they are tracked from the first one, uint8 [T, H, W]."""
+    with _timed(seconds, "track"):
+        return _masks(part, beside, recoverer, telling).masks
+
+
+def _masks(part: Part, beside: _Beside, recoverer: ClipRecoverer, telling: Telling) -> CorruptionMasks:
+    first = load_first_mask(beside.first_mask, part.coded.clip) if beside.first_mask is not None else None
+    return recoverer.detect(part.coded, telling(part), first)
+
+
+def _telling(progress: Progress, count: int, part: Part) -> Progress:
+    """Return the progress of a part: it names its pictures where there are others."""
+    if len(part) == count:
+        return progress
+    pictures = f"pictures {part.first} to {part.first + len(part) - 1} of {count}"
+    return lambda stage, done, total: progress(f"{pictures}, {stage}", done, total)
 
 
 def peak_memory_bytes() -> int:
@@ -261,15 +281,16 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _timed_each(values: Iterator[Part], seconds: dict[str, float], stage: str) -> Iterator[Part]:
-    """Yield the values, timing how long each takes to come."""
+def _read_each(parts: Iterator[Part], seconds: dict[str, float]) -> Iterator[Part]:
+    """Yield the parts as they are read; what is done with each begins with the same random numbers."""
     while True:
-        with _timed(seconds, stage):
-            value = next(values, None)
-        if value is None:
+        with _timed(seconds, "read"):
+            part = next(parts, None)
+        if part is None:
             return
-        yield value
-        del value
+        seed_everything()
+        yield part
+        del part  # before the next one comes
 
 
 @contextmanager

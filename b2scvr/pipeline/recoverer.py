@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,17 @@ import torch
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.guard import prepare
+from b2scvr.bitstream.parts import Part
 from b2scvr.bitstream.reader import decode_guarded
 from b2scvr.cfc import make_restorer
 from b2scvr.checkpoints.load import load_weights
 from b2scvr.config import Config, load_config
 from b2scvr.dac import Calibration, make_tracker
 from b2scvr.ops.compute import keep_freed_memory, pick_device, pick_dtype
-from b2scvr.pipeline.pipeline import Pipeline, Progress, no_progress
+from b2scvr.pipeline.detection import FirstMask
+from b2scvr.pipeline.frames_mode import GivenMasks, Telling
+from b2scvr.pipeline.pictures import Progress, no_progress
+from b2scvr.pipeline.pipeline import Pipeline
 from b2scvr.registry import MODELS
 from b2scvr.types import CorruptionMasks, RecoveredClip
 
@@ -62,9 +67,15 @@ class Recoverer:
         self.pipeline = Pipeline(parts["dac"], parts["cfc"], mode=mode, size=size, device=self.device, **options)
 
     @property
-    def works_in_parts(self) -> bool:
-        """Whether a long clip may come part by part; see Pipeline.works_in_parts."""
-        return self.pipeline.works_in_parts
+    def needs_clip(self) -> bool:
+        """Whether a clip may not come part by part; see Pipeline."""
+        return self.pipeline.needs_clip
+
+    def recover_parts(
+        self, parts: Iterable[Part], given: GivenMasks | None, telling: Telling
+    ) -> Iterator[tuple[Part, RecoveredClip]]:
+        """Yield the parts of a file recovered; see Pipeline.recover_parts."""
+        return self.pipeline.recover_parts(parts, given, telling)
 
     def recover(
         self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = no_progress
@@ -73,7 +84,7 @@ class Recoverer:
         return self.pipeline.recover(coded, given_masks, progress)
 
     def detect(
-        self, coded: CodedClip, progress: Progress = no_progress, first_mask: tuple[int, np.ndarray] | None = None
+        self, coded: CodedClip, progress: Progress = no_progress, first_mask: FirstMask | None = None
     ) -> CorruptionMasks:
         """Return the masks only; see Pipeline.detect."""
         return self.pipeline.detect(coded, progress, first_mask)

@@ -1,15 +1,22 @@
 """The full network for the pipeline: one broken picture, and whole clips at their own or another size."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from b2scvr.bitstream.assembly import blank_clip
-from b2scvr.cfc import GeneratorRestorer, PictureRestorer, make_restorer
+from b2scvr.cfc import GeneratorRestorer, MaskedClip, PictureRestorer, make_restorer
 from b2scvr.cfc.clip_restorer import ClipRestorer
 from b2scvr.cfc.generator_restorer import clip_vectors
 from b2scvr.cfc.splice_windows import SpliceRestorer
-from b2scvr.types import AccessUnitStatus
+from b2scvr.types import AccessUnitStatus, array_fields
+
+
+def restored(restorer, clip, masks, size=None):
+    """The pictures of a clip that is one part."""
+    return np.stack(list(restorer.restore_clips([MaskedClip(clip, masks, slice(0, len(clip)))], size)))
 
 
 @pytest.fixture
@@ -50,19 +57,18 @@ def test_each_network_has_its_restorer(generator, build):
 
 def test_a_clip_at_its_own_size(generator, clip):
     pictures, masks = clip
-    told = []
     restorer = GeneratorRestorer(generator())
     parsed = blank_clip(pictures, 25.0, "h264", "")
-    found, notes = restorer.restore_clip(parsed, masks, None, lambda *progress: told.append(progress))
-    assert notes == () and np.array_equal(found, np.stack(list(ClipRestorer(generator()).restore(pictures, masks))))
-    assert told == [("recover", n, 7) for n in range(1, 8)]
+    found = restored(restorer, parsed, masks)
+    assert restorer.notes(parsed) == ()
+    assert np.array_equal(found, np.stack(list(ClipRestorer(generator()).restore(pictures, masks))))
 
 
 @pytest.mark.parametrize("size", [(18, 12), (50, 30)])
 def test_a_clip_worked_at_another_size_keeps_what_is_right(generator, clip, size):
     pictures, masks = clip
     parsed = blank_clip(pictures, 25.0, "h264", "")
-    found, _ = GeneratorRestorer(generator()).restore_clip(parsed, masks, size, lambda *_: None)
+    found = restored(GeneratorRestorer(generator()), parsed, masks, size)
     assert found.shape == pictures.shape
     assert np.array_equal(found[masks == 0], pictures[masks == 0])
     assert not np.array_equal(found[masks > 0], pictures[masks > 0])
@@ -99,19 +105,46 @@ def test_flow_from_vectors_reaches_clips(generator, clip, moving, flow):
     """Without vectors the flow is SPyNet's, and that is said; with them it is not, and nothing needs to be said."""
     settings = dict(widths=(4,), levels=2)
     network = generator(parts=(), flow={**settings, **flow})
-    alone, _ = GeneratorRestorer(generator(parts=(), flow=settings)).restore_clip(
-        moving, clip[1], None, lambda *_: None
-    )
+    alone = restored(GeneratorRestorer(generator(parts=(), flow=settings)), moving, clip[1])
     restorer = GeneratorRestorer(network)
     blank = blank_clip(clip[0], 25.0, "h264", "")
-    found, (note,) = restorer.restore_clip(blank, clip[1], None, lambda *_: None)
-    assert np.array_equal(found, alone) and "no motion vectors" in note and "SPyNet's alone" in note
-    told, notes = restorer.restore_clip(moving, clip[1], None, lambda *_: None)
-    assert notes == () and not np.array_equal(told, alone)
+    [note] = restorer.notes(blank)
+    assert np.array_equal(restored(restorer, blank, clip[1]), alone)
+    assert "no motion vectors" in note and "SPyNet's alone" in note
+    assert restorer.notes(moving) == () and not np.array_equal(restored(restorer, moving, clip[1]), alone)
 
 
 def test_flow_from_vectors_alone_without_any(generator, clip):
     network = generator(parts=(), flow=dict(source="codec", holes="neighbours"))
     blank = blank_clip(clip[0], 25.0, "h264", "")
-    _, (note,) = GeneratorRestorer(network).restore_clip(blank, clip[1], None, lambda *_: None)
+    [note] = GeneratorRestorer(network).notes(blank)
     assert "nothing is taken to move" in note
+    found = restored(GeneratorRestorer(network), blank, clip[1])
+    assert np.array_equal(found[clip[1] == 0], clip[0][clip[1] == 0])
+
+
+@pytest.mark.parametrize("size", [None, (18, 12)])
+@pytest.mark.parametrize("flow", ["spynet", "codec"])
+@pytest.mark.parametrize("schedule", ["published", "exact", "fast"])
+def test_parts_of_a_clip_come_to_the_same_as_the_whole(generator, clip, moving, schedule, flow, size):
+    """Windows reach over borders; each part knows the picture behind it, for the vectors to there."""
+    network = generator(flow=dict(widths=(4,), levels=2, source=flow))
+    restorer = GeneratorRestorer(network, schedule=schedule)
+    asked = []
+
+    def parts():
+        for first, end in ((0, 3), (3, 4), (4, 7)):
+            asked.append(first)
+            some = slice(max(first - 1, 0), end + 1)
+            yield MaskedClip(cut(moving, some), clip[1][some], slice(first - some.start, end - some.start))
+
+    found = list(restorer.restore_clips(parts(), size))
+    assert np.array_equal(found, restored(restorer, moving, clip[1], size)) and asked == [0, 3, 4]
+
+
+def cut(clip, some):
+    """Some pictures of a clip, as if they had been read alone."""
+    fields = {name: value[some] for name, value in array_fields(clip).items() if len(value) == len(clip)}
+    for name in ("past_reference", "future_reference"):
+        fields[name] = np.where(fields[name] >= 0, fields[name] - some.start, fields[name])
+    return dataclasses.replace(clip, **fields)

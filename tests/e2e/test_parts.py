@@ -6,6 +6,8 @@ import json
 import av
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from b2scvr.bitstream import reader
 from b2scvr.bitstream.damage import CutModel, damage
@@ -13,12 +15,14 @@ from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.nal import START_CODE, NalType
 from b2scvr.bitstream.parts import CodedFile
 from b2scvr.bitstream.specimens import ALL, GOP, make, moving_pictures
+from b2scvr.config import load_config
 from b2scvr.engine import infer
 from b2scvr.engine.infer import Request, run
 from b2scvr.engine.inputs import Job
 from b2scvr.engine.progress import StageProgress
 from b2scvr.engine.write_results import joined_notes
-from b2scvr.pipeline import Recoverer
+from b2scvr.pipeline import Pipeline, Recoverer
+from b2scvr.registry import MODELS
 from b2scvr.types import AccessUnitStatus
 from b2scvr.write import read_masks, read_pictures, write_masks
 
@@ -42,7 +46,9 @@ def damaged(clean):
 def recover(tmp_path, monkeypatch):
     """Runs inference on a stream, in parts of one IDR period or as a whole; returns its folder and its metrics."""
 
-    def do(stream, in_parts, name="clip.h264", config="configs/vector_fill.py", mode="auto", **request):
+    def do(
+        stream, in_parts, name="clip.h264", config="configs/vector_fill.py", mode="auto", checkpoint=None, **request
+    ):
         source = tmp_path / name
         source.write_bytes(stream)
         if in_parts:
@@ -50,7 +56,8 @@ def recover(tmp_path, monkeypatch):
                 "parts": functools.partialmethod(CodedFile.parts, most_pixels=1)
             }))  # fmt: skip
         job = Job(source, tmp_path / ("parts" if in_parts else "whole"))
-        [outcome] = run([job], Request(**request).validate(), Recoverer(config, mode=mode), StageProgress)
+        recoverer = Recoverer(config, checkpoint, mode=mode)
+        [outcome] = run([job], Request(**request).validate(), recoverer, StageProgress)
         monkeypatch.setattr(infer, "CodedFile", CodedFile)
         assert outcome.error is None, outcome.error
         return job.target, json.loads((job.target / "metrics.json").read_text())
@@ -110,9 +117,9 @@ def test_a_part_without_damage_of_its_own_is_not_looked_at(recover, clean, monke
     units = reader.decode(clean).access_units
     units[30] = units[30][: len(units[30]) // 2]
     seen = []
-    work = Recoverer.recover
+    work = Pipeline.recover
     monkeypatch.setattr(
-        Recoverer, "recover", lambda self, coded, *rest: seen.append(len(coded.clip)) or work(self, coded, *rest)
+        Pipeline, "recover", lambda self, coded, *rest: seen.append(len(coded.clip)) or work(self, coded, *rest)
     )
     folder, found = recover(b"".join(units), in_parts=True, mode="splice")
     assert len(seen) == 1 and found["mode"] == "splice" and found["restored"] == [30]
@@ -167,6 +174,30 @@ def test_given_masks_and_other_stages_work_in_parts(recover, damaged, tmp_path):
         found["mode"] == "detect"
         and found["damaged_frames_detected"] == read_masks(detected / "masks").any((1, 2)).sum()
     )
+
+
+@pytest.mark.parametrize("schedule", ["exact", "fast"])
+def test_windows_of_the_full_network_reach_from_part_to_part(recover, clean, tmp_path, schedule):
+    """These pictures decode alike wherever the reading begins, so that each part gives what the whole file gives."""
+    units = reader.decode(clean).access_units
+    for broken in (4, 22, 23):
+        units[broken] = units[broken][: len(units[broken]) // 2]
+    config = load_config("configs/cfc/corrected_small.py")
+    config["frames"]["schedule"] = schedule
+    torch.manual_seed(0)
+    network = MODELS.build(config["cfc"])
+    save_file(
+        {f"cfc.{name}": value.contiguous() for name, value in network.state_dict().items()}, tmp_path / "w.safetensors"
+    )
+    runs = [
+        recover(b"".join(units), in_parts, config=config, checkpoint=tmp_path / "w.safetensors", mode="frames")
+        for in_parts in (False, True)
+    ]
+    (whole, found), (parts, found_in_parts) = runs
+    assert found["mode"] == "frames" and len(found["restored"]) == 10
+    assert {name: found_in_parts[name] for name in COUNTED[:-1]} == {name: found[name] for name in COUNTED[:-1]}
+    assert np.array_equal(read_pictures(whole / "frames"), read_pictures(parts / "frames"))
+    assert not np.array_equal(read_pictures(parts / "frames"), reader.decode(b"".join(units)).clip.frames)
 
 
 def test_notes_on_parts_become_notes_on_the_file():

@@ -330,21 +330,6 @@ def test_a_first_mask_needs_a_detector_that_tracks(streams):
         Pipeline(oracle, oracle).detect(damaged, first_mask=(0, np.ones(damaged.clip.frames.shape[1:3], np.uint8)))
 
 
-class OfClips:
-    """A restorer that takes whole clips in frames mode."""
-
-    def restore_clip(self, *_):
-        raise AssertionError("not asked for")
-
-
-@pytest.mark.parametrize(
-    ("detector", "restorer", "mode", "in_parts"),
-    [
-        (None, None, "auto", True),
-        (None, OfClips(), "auto", True),  # splice mode restores picture by picture
-        (None, OfClips(), "frames", False),
-        (Tracker, None, "auto", False),
-    ],
-)
-def test_only_what_looks_at_pictures_one_by_one_works_in_parts(detector, restorer, mode, in_parts):
-    assert Pipeline(detector, restorer, mode=mode).works_in_parts is in_parts
+def test_only_a_detector_that_tracks_needs_the_whole_clip():
+    assert Pipeline(Tracker, None).needs_clip
+    assert not Pipeline(None, None).needs_clip

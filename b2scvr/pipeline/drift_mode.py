@@ -1,0 +1,49 @@
+"""Drift mode: broken pictures are restored, and what depends on them is corrected along the stream's vectors."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from b2scvr.bitstream.assembly import CodedClip
+from b2scvr.bitstream.repair import next_broken
+from b2scvr.ops.dependents import DependentCorrector
+from b2scvr.ops.masks import at_pixels
+from b2scvr.pipeline.difference import masks_by_difference
+from b2scvr.pipeline.pictures import PictureWork, wrong
+from b2scvr.types import AccessUnitStatus, ParsedClip, PictureDamage, RecoveredClip
+
+
+class DriftMode:
+    """Recovers clips beside their streams, which stay as they are. difference_levels: see Pipeline."""
+
+    def __init__(self, work: PictureWork, difference_levels: int) -> None:
+        self.work, self.difference_levels = work, difference_levels
+
+    def recover(self, coded: CodedClip) -> RecoveredClip:
+        """Restore the broken and lost pictures in decoding order; correct what depends on them along the vectors."""
+        sent = coded.clip
+        corrector = DependentCorrector(sent, self.work.device)
+        clip, restored, seen = sent, dict[int, np.ndarray](), dict[int, PictureDamage]()
+        total = int(_own_damage(sent.status).sum())
+        while chosen := next_broken(_lost_as_broken(clip), set(restored)):
+            for slot, (_, seen[slot], picture) in zip(chosen, self.work.restored(clip, chosen), strict=True):
+                pixels = at_pixels(wrong(clip, slot, seen[slot]), *clip.frames.shape[1:3])[..., None]
+                restored[slot] = np.where(pixels, picture, clip.frames[slot])
+                self.work.progress("recover", len(restored), total)
+            with self.work.timed("drift"):
+                frames, status = corrector.frames(restored), corrector.status(restored)
+            clip = dataclasses.replace(sent, frames=frames, status=status)
+        found = masks_by_difference(sent.frames, (clip.frames,), seen, (), self.difference_levels)
+        slots = tuple(sorted(restored))
+        return RecoveredClip(clip.frames, found, "drift", None, slots, self.work.seconds, sent.notes)
+
+
+def _own_damage(status: np.ndarray) -> np.ndarray:
+    """Which pictures are broken or lost themselves."""
+    return np.isin(status, (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST))
+
+
+def _lost_as_broken(clip: ParsedClip) -> ParsedClip:
+    return dataclasses.replace(clip, status=np.where(_own_damage(clip.status), AccessUnitStatus.BROKEN, clip.status))
