@@ -13,7 +13,7 @@ import numpy as np
 
 MB_SIZE = 16  # luma samples on a side of a macroblock (H.264 3.97)
 MV_BLOCK = 8  # pixels on a side of a cell of the dense vector fields
-PARSER_VERSION = 6  # raised whenever the same bytes would give another ParsedClip
+PARSER_VERSION = 7  # raised whenever the same bytes would give another ParsedClip
 
 
 UNKNOWN_REFERENCE, MISSING_REFERENCE = -1, -2  # of a vector: not told; a picture that the stream does not hold
@@ -127,6 +127,7 @@ class ParsedClip:
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)  # coded but not shown: left, right, top, bottom
     planes: dict[int, Planes] = field(default_factory=dict)  # decoder samples by display index, of pictures that
     # are broken or predict from access units that are not in the stream; whole macroblocks: what is not shown is there too
+    overwritten: dict[int, Overwritten] = field(default_factory=dict)  # by display index, of broken pictures
     sources: dict[str, str] = field(default_factory=dict)  # field -> where it was read, in words
     parser_version: int = PARSER_VERSION
     notes: tuple[str, ...] = ()  # evidence that is missing, in words
@@ -166,6 +167,20 @@ class ParsedClip:
         return self
 
 
+@dataclass
+class Overwritten:
+    """Macroblocks of a broken picture that were decoded, and then concealed because an error came soon after.
+
+    Not stored with a clip (bitstream.cache).
+    """
+
+    macroblocks: np.ndarray  # bool [h, w], which they are
+    arrived: bool  # True: they are as they were sent; False: some of them may be garbage
+    seen: (
+        ParsedClip  # one picture: what was decoded, right or not, in these macroblocks; its planes, modes, vectors, QP
+    )
+
+
 CANDIDATES = ("decoded", "before", "after", "steady", "between", "fill")  # see fill.surroundings
 
 
@@ -187,11 +202,12 @@ class Surroundings:
     candidate_valid: np.ndarray  # float32 [K, H, W] in [0, 1], how far the candidate's source is known to be good
     evidence: np.ndarray  # float32 [C, h, w], see ops.evidence.CHANNELS
     damage_trace: np.ndarray  # float32 [h, w] in [0, 1]
-    concealed: np.ndarray  # bool [h, w]
+    concealed: np.ndarray  # bool [h, w], the decoder invented it; less what it had decoded before (types.Overwritten)
     slice_start: np.ndarray  # bool [h, w]
     broken: (
         bool  # True: lost bits of its own, damage is a raster suffix of its slices; False: a dependent or lost picture
     )
+    distrusted: np.ndarray | None = None  # bool [h, w], what it had decoded before and may be garbage; None: nothing
 
     def candidate(self, name: str) -> np.ndarray:
         """The candidate called `name` (one of CANDIDATES), uint8 [H, W, 3]; ValueError names an unknown one."""

@@ -29,6 +29,8 @@ class ConcealedMacroblocks:
     def detect(self, surroundings: Surroundings) -> PictureDamage:
         """Return the damage of the picture; probabilities are 0 or 1, the confidence is always 0.5."""
         wrong = surroundings.concealed
+        if surroundings.distrusted is not None:
+            wrong = wrong | surroundings.distrusted
         if surroundings.broken and not wrong.any():
             wrong = _differing_ends(surroundings)
         elif not wrong.any():

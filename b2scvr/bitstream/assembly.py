@@ -177,6 +177,19 @@ def blank_clip(frames: np.ndarray, fps: float, codec: str, digest: str) -> Parse
     )
 
 
+def one_picture(decoding: Decoding, index: int) -> ParsedClip | None:
+    """Return access unit `index` of a decoding as a clip of one picture, without what headers say; None: it gave none."""
+    picture = decoding.pictures.get(index)
+    if picture is None:
+        return None
+    number = list(decoding.pictures).index(index)
+    clip = blank_clip(decoding.frames[number : number + 1].copy(), 0.0, "h264", "")
+    _place(clip, 0, picture)
+    if picture.planes is not None:
+        clip.planes[0] = picture.planes
+    return clip
+
+
 def _place(clip: ParsedClip, slot: int, picture: Picture) -> None:
     """Write one picture's maps into its slot."""
     rows, columns = clip.mode.shape[1:]

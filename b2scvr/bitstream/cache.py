@@ -14,6 +14,7 @@ from b2scvr.types import PARSER_VERSION, InputError, ParsedClip, Planes, array_f
 
 _HEADER = "header"  # the fields that are not arrays, as JSON
 _PLANE_NAMES = tuple(f.name for f in fields(Planes))
+_LEFT_OUT = {"planes", "overwritten"}  # of the fields: the first are stored sample by sample, the others not at all
 
 
 def save_clip(path: str | Path, clip: ParsedClip, pictures: bool = True) -> None:
@@ -24,7 +25,7 @@ def save_clip(path: str | Path, clip: ParsedClip, pictures: bool = True) -> None
     """
     path = Path(path)
     arrays = array_fields(clip)
-    plain = {f.name for f in fields(clip)} - {*arrays, "planes"}
+    plain = {f.name for f in fields(clip)} - {*arrays, *_LEFT_OUT}
     header = {name: getattr(clip, name) for name in sorted(plain)}
     if pictures:
         for index, planes in clip.planes.items():
@@ -67,7 +68,7 @@ def load_clip(path: str | Path, source_sha256: str | None = None, frames: np.nda
     for name in [name for name in stored if name.startswith("planes/")]:
         _, index, plane = name.split("/")
         planes.setdefault(int(index), {})[plane] = stored.pop(name)
-    known = {f.name for f in fields(ParsedClip)} - {"planes"}
+    known = {f.name for f in fields(ParsedClip)} - _LEFT_OUT
     if strange := known ^ {*stored, *header}:
         raise InputError(f"{path}: not a parsed clip ({', '.join(sorted(strange))} missing or unknown)")
     header = {name: tuple(value) if isinstance(value, list) else value for name, value in header.items()}

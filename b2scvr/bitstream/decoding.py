@@ -28,7 +28,7 @@ from b2scvr.bitstream import motion_vectors, prediction_modes
 from b2scvr.bitstream.concealment import concealment_from_log, is_exhausted, noticed_in_log
 from b2scvr.bitstream.demux import MAX_PIXELS
 from b2scvr.bitstream.nal import START_CODE, NalType, scan
-from b2scvr.bitstream.packet import padded_extradata, padded_packet
+from b2scvr.bitstream.packet import open_decoder, padded_packet
 from b2scvr.bitstream.planes import colour_of, pixel_format_of, planes_from_frame
 from b2scvr.bitstream.qp import dense_qp
 from b2scvr.bitstream.syntax import ParameterSets
@@ -209,15 +209,8 @@ class Decoder:
 
 
 def _open(codec: str, extradata: bytes | None, options: dict[str, str]) -> av.VideoCodecContext:
-    decoder = av.CodecContext.create(codec, "r")
-    assert isinstance(decoder, av.VideoCodecContext)
-    if extradata:
-        decoder.extradata = padded_extradata(extradata)
-    decoder.thread_type = "SLICE"
-    decoder.thread_count = 1
     # Pictures of H.264 come as they are coded: planes are put back whole.
-    decoder.options = DECODER_OPTIONS | _OF_CODEC.get(codec, {}) | options
-    return decoder
+    return open_decoder(codec, extradata, DECODER_OPTIONS | _OF_CODEC.get(codec, {}) | options)
 
 
 def _touched(shape: tuple[int, ...]) -> np.ndarray:

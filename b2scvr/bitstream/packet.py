@@ -1,4 +1,4 @@
-"""What decoders are given, with zeros behind it."""
+"""A decoder with one thread, and what it is given, with zeros behind it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ import av
 _PADDING = bytes(64)  # AV_INPUT_BUFFER_PADDING_SIZE
 _START_CODES = (b"\0\0\1", b"\0\0\0\1")
 _ANNEXB_TAIL = bytes(1 << 14)  # more than the longest macroblock pair that garbage can make up
+
+
+def open_decoder(codec: str, extradata: bytes | None, options: dict[str, str]) -> av.VideoCodecContext:
+    """Return a decoder with one thread: several make its evidence racy, or switch concealment off.
+
+    codec: FFmpeg's name; options: of libavcodec.
+    """
+    decoder = av.CodecContext.create(codec, "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    if extradata:
+        decoder.extradata = padded_extradata(extradata)
+    decoder.thread_type, decoder.thread_count = "SLICE", 1
+    decoder.options = options
+    return decoder
 
 
 def padded_packet(data: bytes, number: int | None = None, is_annexb: bool = False) -> av.Packet:

@@ -31,7 +31,7 @@ from b2scvr.bitstream.bits import BitReader, BitWriter
 from b2scvr.bitstream.concealment import concealed_count
 from b2scvr.bitstream.logs import printing_at
 from b2scvr.bitstream.nal import START_CODE, NalType, NalUnit, escape, scan, unescape
-from b2scvr.bitstream.packet import padded_packet
+from b2scvr.bitstream.packet import open_decoder, padded_packet
 from b2scvr.bitstream.reference_lists import SliceReferences
 from b2scvr.bitstream.slice_header import replace_header
 from b2scvr.bitstream.syntax import ParameterSets, Sps, parse_pps, parse_sps
@@ -148,14 +148,11 @@ def offsets(lists: Lists) -> list[np.ndarray]:
 
 
 def _open_decoder(silent_rows: int) -> av.VideoCodecContext:
-    decoder = av.CodecContext.create("h264", "r")
-    assert isinstance(decoder, av.VideoCodecContext)
-    decoder.thread_type, decoder.thread_count = "SLICE", 1
     # Deblocking would blur the offsets, guessed vectors for the missing row are of no use.
     # Vectors count from the corner of what is coded, cropped or not.
-    decoder.options = {"flags": "+output_corrupt", "flags2": "+showall", "apply_cropping": "0"}
-    decoder.options |= {"skip_loop_filter": "all", "ec": "deblock", "skip_bottom": str(silent_rows)}
-    return decoder
+    options = {"flags": "+output_corrupt", "flags2": "+showall", "apply_cropping": "0"}
+    options |= {"skip_loop_filter": "all", "ec": "deblock", "skip_bottom": str(silent_rows)}
+    return open_decoder("h264", None, options)
 
 
 def _rewrite(unit: bytes, slices: list[SliceReferences], sets: ParameterSets) -> tuple[bytes, int]:

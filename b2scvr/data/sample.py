@@ -19,6 +19,7 @@ SAMPLE_VERSION = 1  # raised whenever the record changes
 VALID_STEPS = 255  # candidate_valid is stored in 1/255
 _ON_GRID = {"evidence", "damage_trace", "concealed", "slice_start", "wrong"}  # [..., h, w]
 _WITH_CHANNELS = {"window", "motion", "candidates", "target"}  # [..., H, W, channels]; all other arrays are [..., H, W]
+_NOT_STORED = {"distrusted"}  # no network reads it
 _STORED_AS = {"motion": np.float16, "evidence": np.float16, "damage_trace": np.float16, "candidate_valid": np.uint8}
 
 
@@ -47,7 +48,8 @@ def save_sample(path: Path, sample: TrainingSample) -> int:
     """Write `sample` to `path` in one piece and return the bytes written. Motion and evidence become float16."""
     values: dict[str, np.ndarray] = {}
     for f in fields(Surroundings):
-        values[f.name] = _stored(f.name, getattr(sample.surroundings, f.name))
+        if f.name not in _NOT_STORED:
+            values[f.name] = _stored(f.name, getattr(sample.surroundings, f.name))
     values |= {
         "target": sample.target,
         "mask": sample.mask,

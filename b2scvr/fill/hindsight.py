@@ -26,7 +26,7 @@ def hindsight(clip: ParsedClip, index: int, after: int, restored: np.ndarray, wr
     """Return `restored` moved towards what picture `after` says of it, uint8 [H, W, 3]; unchanged outside `wrong`.
 
     clip: as decoded with picture `index` still damaged, its vectors those that were sent; after: display index of an intact
-    picture behind it; restored: uint8 [H, W, 3], picture `index` restored, looked at where `wrong`, bool [H, W], only.
+    picture behind it; restored: uint8 [H, W, 3], picture `index` restored; wrong: bool [H, W], where it was.
 
     The last traced picture before `after` is mended with what was restored and matched to `after`. What it misses there is
     put back to where it came from. How much of it is believed is told by how much is missed where nothing was wrong: of
@@ -40,9 +40,7 @@ def hindsight(clip: ParsedClip, index: int, after: int, restored: np.ndarray, wr
     if traced is None:
         return restored
     place, known = traced
-    decoded = clip.frames[index]
-    composite = np.where(wrong[..., None], restored, decoded)
-    lack = read_at(composite.astype(np.float32) - decoded, place) * known[..., None]
+    lack = read_at(restored.astype(np.float32) - clip.frames[index], place) * known[..., None]
     mended = np.clip(clip.frames[last] + lack, 0, 255)
     onward = optical_flow(mended.round().astype(np.uint8), clip.frames[after])
     miss, told = _put_back(warp(clip.frames[after], onward) - mended, place, known)

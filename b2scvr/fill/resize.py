@@ -26,6 +26,9 @@ def resize_surroundings(around: Surroundings, size: tuple[int, int]) -> Surround
         damage_trace=_resize(around.damage_trace, grid, nearest),
         concealed=_resize(around.concealed.astype(np.uint8), grid, nearest) > 0,
         slice_start=_resize(around.slice_start.astype(np.uint8), grid, nearest) > 0,
+        distrusted=None
+        if around.distrusted is None
+        else _resize(around.distrusted.astype(np.uint8), grid, nearest) > 0,
     )
 
 

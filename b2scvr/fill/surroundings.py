@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from b2scvr.fill.vectors import Hypothesis, fuse, motion_from_vectors
 from b2scvr.ops.evidence import picture_evidence
 from b2scvr.ops.masks import at_pixels
 from b2scvr.ops.scenes import scene_numbers, trusted_macroblocks
-from b2scvr.types import CANDIDATES, AccessUnitStatus, ParsedClip, Surroundings
+from b2scvr.types import CANDIDATES, AccessUnitStatus, ParsedClip, Surroundings, array_fields
 
 BEFORE, AFTER = 2, 1  # intact pictures on each side of the damaged one
 STEADY_WEIGHT = 0.5  # of constant velocity, beside the votes of vectors (vectors.LINK_WEIGHT)
@@ -21,9 +22,9 @@ BETWEEN_WEIGHT = 16.0  # of motion between the pictures on both sides, divided b
 def surroundings(clip: ParsedClip, index: int) -> Surroundings:
     """Return what surrounds picture `index` of `clip` (display order): window, motion, candidates, evidence.
 
-    Candidates: "decoded", as the decoder left it; "before" and "after", the nearest intact picture on that side matched to
-    the fill; "steady", the anchor moved on at constant velocity; "between", moved by the motion between both sides;
-    "fill", moved by all that is known.
+    Candidates: "decoded", as the decoder left it, but for what it had read and overwrote (types.Overwritten); "before" and
+    "after", the nearest intact picture on that side matched to the fill; "steady", the anchor moved on at constant
+    velocity; "between", moved by the motion between both sides; "fill", moved by all that is known.
 
     The anchor is the nearest intact picture; the motion into it is fused from three hypotheses: constant velocity, the
     flow between the intact pictures on both sides, and the vectors of other pictures. The fill is the anchor moved along
@@ -121,26 +122,57 @@ def _motion_into(
     return optical_flow(fill, clip.frames[slot], told * np.float32((slot - index) / (anchor - index)))
 
 
+def _as_read(clip: ParsedClip, index: int) -> tuple[ParsedClip, np.ndarray | None]:
+    """Return picture `index` as a clip of its own, with what the decoder had read before it concealed it.
+
+    And which macroblocks of that may be garbage, bool [h, w]; None: nothing.
+    """
+    fields: dict[str, Any] = {
+        name: value[index : index + 1] for name, value in array_fields(clip).items() if name != "nal_units"
+    }
+    found = clip.overwritten.get(index)
+    if found is None or (found.arrived and not clip.is_cut_off):
+        return dataclasses.replace(clip, **fields), None
+    there = found.macroblocks
+    for name in ("frames", "mode", "partition", "qp", "mv_past", "mv_past_valid", "mv_future", "mv_future_valid"):
+        fields[name] = np.where(_at(there, fields[name]), getattr(found.seen, name), fields[name])
+    for name in ("concealed", "damage_trace"):
+        fields[name] = np.where(there, np.zeros_like(fields[name]), fields[name])
+    return dataclasses.replace(clip, **fields), None if found.arrived else there
+
+
+def _at(macroblocks: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Macroblocks [h, w] on the grid of values [1, rows, columns, ...], as many dimensions as these."""
+    rows, columns = values.shape[1:3]
+    side = -(-rows // macroblocks.shape[0])
+    grown = macroblocks.repeat(side, 0).repeat(side, 1)[:rows, :columns]
+    return grown.reshape(1, rows, columns, *(1 for _ in values.shape[3:]))
+
+
 def _pack(
     clip: ParsedClip, index: int, slots: list[int], motion: np.ndarray, guesses: dict[str, np.ndarray]
 ) -> Surroundings:
-    decoded = clip.frames[index]
+    own, distrusted = _as_read(clip, index)
+    decoded, concealed = own.frames[0], own.concealed[0]
     height, width = decoded.shape[:2]
-    trusted = at_pixels(~clip.concealed[index], height, width)
+    trusted = at_pixels(~concealed if distrusted is None else ~(concealed | distrusted), height, width)
+    window = clip.frames[slots]
+    window[BEFORE] = decoded
     pictures = [decoded if name == "decoded" else guesses.get(name, decoded) for name in CANDIDATES]
     known = [trusted if name == "decoded" else np.full((height, width), name in guesses) for name in CANDIDATES]
     broken = bool(clip.status[index] == AccessUnitStatus.BROKEN)
     return Surroundings(
         index=index,
-        window=clip.frames[slots],
+        window=window,
         current=BEFORE,
         distance=np.array(slots, np.float32) - index,
         motion=motion,
         candidates=np.stack(pictures),
         candidate_valid=np.stack(known).astype(np.float32),
-        evidence=picture_evidence(clip, index, broken),
-        damage_trace=clip.damage_trace[index],
-        concealed=clip.concealed[index],
+        evidence=picture_evidence(own, 0, broken),
+        damage_trace=own.damage_trace[0],
+        concealed=concealed,
         slice_start=clip.slice_start[index],
         broken=broken,
+        distrusted=distrusted,
     )

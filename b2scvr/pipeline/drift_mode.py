@@ -9,9 +9,8 @@ import numpy as np
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.repair import next_broken
 from b2scvr.ops.dependents import DependentCorrector
-from b2scvr.ops.masks import at_pixels
 from b2scvr.pipeline.difference import masks_by_difference
-from b2scvr.pipeline.pictures import PictureWork, wrong
+from b2scvr.pipeline.pictures import PictureWork
 from b2scvr.types import AccessUnitStatus, ParsedClip, PictureDamage, RecoveredClip
 
 
@@ -28,9 +27,8 @@ class DriftMode:
         clip, restored, seen = sent, dict[int, np.ndarray](), dict[int, PictureDamage]()
         total = int(_own_damage(sent.status).sum())
         while chosen := next_broken(_lost_as_broken(clip), set(restored)):
-            for slot, (_, seen[slot], picture) in zip(chosen, self.work.restored(clip, chosen), strict=True):
-                pixels = at_pixels(wrong(clip, slot, seen[slot]), *clip.frames.shape[1:3])[..., None]
-                restored[slot] = np.where(pixels, picture, clip.frames[slot])
+            for slot, (_, damage, picture) in zip(chosen, self.work.restored(clip, chosen), strict=True):
+                seen[slot], restored[slot] = damage, picture
                 self.work.progress("recover", len(restored), total)
             with self.work.timed("drift"):
                 frames, status = corrector.frames(restored), corrector.status(restored)

@@ -84,6 +84,7 @@ class PictureWork:
             with self.timed("recover"):
                 if clip.picture_type[slot] == PictureType.I:
                     restored = keep_interpolated(around, restored, mask)
+                restored = np.where(mask[..., None], restored, around.decoded)
                 if self.hindsight and after > slot:
                     restored = hindsight(clip, slot, after, restored, mask)
             return around, damage, restored
@@ -98,7 +99,9 @@ class PictureWork:
             return around, given_damage(given, around.concealed.shape)
         with self._one_at_a_time, self.timed("detect"):  # detectors remember pictures
             damage = self.detector.detect(around)
-        return around, within(damage, clip.concealed[slot]) if clip.is_cut_off and clip.exhausted[slot] else damage
+        if clip.is_cut_off and clip.exhausted[slot]:
+            damage = within(damage, around.concealed)
+        return around, damage
 
     def restore(self, around: Surroundings, damage: PictureDamage) -> np.ndarray:
         """Return the picture restored, uint8 [H, W, 3], at its own size."""

@@ -9,13 +9,13 @@ import numpy as np
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.levels import level_notes
-from b2scvr.bitstream.planes import merge_planes, rgb_to_planes
+from b2scvr.bitstream.planes import grow_grid, merge_planes, rgb_to_planes
 from b2scvr.bitstream.rebuild import Rebuilt, mark_unrestored, rebuild_lost, repair_notes
 from b2scvr.bitstream.repair import VECTOR_FIELDS, next_broken, require_spliceable, restore_vectors, splice_stream
 from b2scvr.ops.compute import side_by_side
 from b2scvr.pipeline.difference import masks_by_difference
 from b2scvr.pipeline.pictures import PictureWork, damaged_slots, wrong
-from b2scvr.types import AccessUnitStatus, ParsedClip, PictureDamage, Planes, RecoveredClip, SpliceError
+from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip, PictureDamage, Planes, RecoveredClip, SpliceError
 
 Decode = Callable[[bytes], CodedClip]
 SENT_FIELDS = (*VECTOR_FIELDS, "noticed", "exhausted")  # what a stream said before it was repaired
@@ -111,9 +111,14 @@ class SpliceMode:
 
 def _samples(clip: ParsedClip, slot: int, picture: np.ndarray, damage: PictureDamage) -> Planes:
     """Return the samples of picture `slot`: of `picture`, uint8 [H, W, 3], where it was wrong, else as decoded."""
-    planes = rgb_to_planes(picture, *clip.colour, clip.pixel_format, clip.planes[slot].interlaced)
+    decoded = clip.planes[slot]
+    if slot in clip.overwritten:
+        found = clip.overwritten[slot]
+        coded_size = decoded.y.shape[0] // MB_SIZE, decoded.y.shape[1] // MB_SIZE
+        decoded = merge_planes(decoded, found.seen.planes[0], grow_grid(found.macroblocks, coded_size))
+    planes = rgb_to_planes(picture, *clip.colour, clip.pixel_format, decoded.interlaced)
     left, _, top, _ = clip.crop
-    return merge_planes(clip.planes[slot], planes, wrong(clip, slot, damage), (top, left))
+    return merge_planes(decoded, planes, wrong(clip, slot, damage), (top, left))
 
 
 def _with_vectors(clip: ParsedClip, sent: ParsedClip) -> ParsedClip:
