@@ -89,6 +89,23 @@ class Planes:
 
 
 @dataclass
+class Overwritten:
+    """Macroblocks of a broken picture that were decoded, and then concealed because an error came soon after."""
+
+    macroblocks: np.ndarray  # bool [h, w], which they are
+    arrived: bool  # True: they are as they were sent; False: some of them may be garbage
+    frames: np.ndarray  # uint8 [H, W, 3] RGB, what was decoded, right or not; the rest of the picture is black
+    mode: np.ndarray  # this and what follows: as in ParsedClip, of one picture
+    partition: np.ndarray
+    qp: np.ndarray
+    mv_past: np.ndarray
+    mv_past_valid: np.ndarray
+    mv_future: np.ndarray
+    mv_future_valid: np.ndarray
+    planes: Planes  # the rest is zero
+
+
+@dataclass
 class ParsedClip:
     """A decoded clip and all that its bitstream says about the damage. Display order; one slot per access unit."""
 
@@ -165,20 +182,6 @@ class ParsedClip:
         for name, (shape, dtype) in expected.items():
             _require(name, getattr(self, name), shape, dtype)
         return self
-
-
-@dataclass
-class Overwritten:
-    """Macroblocks of a broken picture that were decoded, and then concealed because an error came soon after.
-
-    Not stored with a clip (bitstream.cache).
-    """
-
-    macroblocks: np.ndarray  # bool [h, w], which they are
-    arrived: bool  # True: they are as they were sent; False: some of them may be garbage
-    seen: (
-        ParsedClip  # one picture: what was decoded, right or not, in these macroblocks; its planes, modes, vectors, QP
-    )
 
 
 CANDIDATES = ("decoded", "before", "after", "steady", "between", "fill")  # see fill.surroundings

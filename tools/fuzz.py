@@ -143,11 +143,12 @@ def _clean(name: str) -> CleanStream:
 
 @cache
 def _recover(mode: str) -> Callable[[CodedClip], RecoveredClip]:
+    from b2scvr.config import load_config
     from b2scvr.pipeline import Recoverer
 
-    recoverer = Recoverer(ROOT / "configs" / "vector_fill.py", mode=mode)
-    recoverer.pipeline.decode, recoverer.pipeline.hindsight = decode, True  # this process is guarded already
-    return recoverer.recover
+    config = load_config(ROOT / "configs" / "vector_fill.py")
+    config["hindsight"] = True
+    return Recoverer(config, mode=mode, decode=decode).recover  # this process is guarded already
 
 
 if __name__ == "__main__":

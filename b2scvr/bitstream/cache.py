@@ -7,14 +7,15 @@ import os
 import zipfile
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from b2scvr.types import PARSER_VERSION, InputError, ParsedClip, Planes, array_fields
+from b2scvr.types import PARSER_VERSION, InputError, Overwritten, ParsedClip, Planes, array_fields
 
 _HEADER = "header"  # the fields that are not arrays, as JSON
 _PLANE_NAMES = tuple(f.name for f in fields(Planes))
-_LEFT_OUT = {"planes", "overwritten"}  # of the fields: the first are stored sample by sample, the others not at all
+_OF_PICTURES = {"planes", "overwritten"}  # fields with an entry for some pictures, stored as field/index/name
 
 
 def save_clip(path: str | Path, clip: ParsedClip, pictures: bool = True) -> None:
@@ -25,13 +26,16 @@ def save_clip(path: str | Path, clip: ParsedClip, pictures: bool = True) -> None
     """
     path = Path(path)
     arrays = array_fields(clip)
-    plain = {f.name for f in fields(clip)} - {*arrays, *_LEFT_OUT}
+    plain = {f.name for f in fields(clip)} - {*arrays, *_OF_PICTURES}
     header = {name: getattr(clip, name) for name in sorted(plain)}
     if pictures:
         for index, planes in clip.planes.items():
-            arrays |= {f"planes/{index}/{name}": np.asarray(getattr(planes, name)) for name in _PLANE_NAMES}
+            arrays |= _by_name(f"planes/{index}", planes)
     else:
         del arrays["frames"]
+    for index, found in clip.overwritten.items():
+        arrays |= _by_name(f"overwritten/{index}", found, but="planes")
+        arrays |= _by_name(f"overwritten/{index}", found.planes)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with partial.open("wb") as file:
@@ -64,18 +68,32 @@ def load_clip(path: str | Path, source_sha256: str | None = None, frames: np.nda
         if frames is None:
             raise InputError(f"{path}: was written without its pictures; give them, or parse the stream")
         stored["frames"] = frames
-    planes: dict[int, dict[str, np.ndarray]] = {}
-    for name in [name for name in stored if name.startswith("planes/")]:
-        _, index, plane = name.split("/")
-        planes.setdefault(int(index), {})[plane] = stored.pop(name)
-    known = {f.name for f in fields(ParsedClip)} - _LEFT_OUT
+    of_pictures: dict[str, dict[int, dict[str, np.ndarray]]] = {name: {} for name in _OF_PICTURES}
+    for key in [key for key in stored if key.startswith(tuple(f"{name}/" for name in _OF_PICTURES))]:
+        field, index, name = key.split("/")
+        of_pictures[field].setdefault(int(index), {})[name] = stored.pop(key)
+    known = {f.name for f in fields(ParsedClip)} - _OF_PICTURES
     if strange := known ^ {*stored, *header}:
         raise InputError(f"{path}: not a parsed clip ({', '.join(sorted(strange))} missing or unknown)")
     header = {name: tuple(value) if isinstance(value, list) else value for name, value in header.items()}
-    by_index = {
-        index: Planes(found["y"], found["u"], found["v"], bool(found["interlaced"])) for index, found in planes.items()
-    }
+    planes = {index: _planes(found) for index, found in of_pictures["planes"].items()}
+    overwritten = {index: _overwritten(found) for index, found in of_pictures["overwritten"].items()}
     try:
-        return ParsedClip(**stored, **header, planes=by_index).validate()
+        return ParsedClip(**stored, **header, planes=planes, overwritten=overwritten).validate()
     except ValueError as error:
         raise InputError(f"{path}: does not belong to its pictures ({error})") from error
+
+
+def _by_name(place: str, carrier: object, but: str = "") -> dict[str, np.ndarray]:
+    names = [f.name for f in fields(carrier) if f.name != but]  # type: ignore[arg-type]
+    return {f"{place}/{name}": np.asarray(getattr(carrier, name)) for name in names}
+
+
+def _planes(found: dict[str, np.ndarray]) -> Planes:
+    """Take the samples of a picture out of what was stored of it."""
+    y, u, v, interlaced = (found.pop(name) for name in _PLANE_NAMES)
+    return Planes(y, u, v, bool(interlaced))
+
+
+def _overwritten(found: dict[str, Any]) -> Overwritten:
+    return Overwritten(arrived=bool(found.pop("arrived")), planes=_planes(found), **found)

@@ -11,6 +11,7 @@ what came before.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 import av
 import av.logging
@@ -21,13 +22,14 @@ from b2scvr.bitstream.concealment import DISTRUSTED_BEFORE
 from b2scvr.bitstream.decoding import Decoder
 from b2scvr.bitstream.nal import START_CODE, NalType, scan
 from b2scvr.bitstream.packet import open_decoder, padded_packet
-from b2scvr.bitstream.planes import planes_from_frame
+from b2scvr.bitstream.planes import grow_grid, merge_planes, planes_from_frame
 from b2scvr.bitstream.syntax import ParameterSets
-from b2scvr.types import MB_SIZE, AccessUnitStatus, Overwritten, ParsedClip, Planes
+from b2scvr.types import MB_SIZE, AccessUnitStatus, Overwritten, ParsedClip, Planes, array_fields
 
 _WITHOUT_DEBLOCKING = {"flags": "+output_corrupt", "apply_cropping": "0", "ec": "0", "skip_loop_filter": "all"}
 _LOWEST_BYTE = 4  # no start code and no emulation prevention can come about (H.264 7.4.1)
 _ENDINGS = tuple(np.random.default_rng(n).integers(_LOWEST_BYTE, 256, 64, np.uint8).tobytes() for n in range(2))
+_MAPS = {f.name for f in fields(Overwritten)}
 _SAME_DECODE = 0.5  # of the macroblocks that the decoder trusts: so many must come out the same again
 
 
@@ -86,7 +88,13 @@ def _overwritten(clip: ParsedClip, slot: int, sets: bytes, units: list[bytes]) -
     trusted = ~clip.concealed[slot]
     if (_same(seen.planes[0], clip.planes[slot], trusted.shape) & trusted).sum() < _SAME_DECODE * trusted.sum():
         return None
-    return Overwritten(found, is_cut_off, seen)
+    maps = {name: value[0] for name, value in array_fields(seen).items() if name in _MAPS}
+    height, width = maps["frames"].shape[:2]
+    maps["frames"] *= found.repeat(MB_SIZE, 0).repeat(MB_SIZE, 1)[:height, :width, None]
+    samples = seen.planes[0]
+    nothing = Planes(np.zeros_like(samples.y), np.zeros_like(samples.u), np.zeros_like(samples.v), samples.interlaced)
+    everywhere = grow_grid(found, (samples.y.shape[0] // MB_SIZE, samples.y.shape[1] // MB_SIZE))
+    return Overwritten(found, is_cut_off, **maps, planes=merge_planes(nothing, samples, everywhere))
 
 
 def _distrusted(clip: ParsedClip, slot: int) -> np.ndarray:

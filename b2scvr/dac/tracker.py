@@ -16,7 +16,7 @@ from b2scvr.dac.detector import DetectorOutput, nearest_first
 from b2scvr.fill.surroundings import surroundings as gather
 from b2scvr.ops.batch import mask_at_pixels, pictures_to_tensor
 from b2scvr.ops.change_point import wrong_probability
-from b2scvr.ops.masks import at_pixels
+from b2scvr.ops.masks import at_pixels, visibly_overwritten
 from b2scvr.ops.scenes import scene_numbers, trusted_macroblocks
 from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip, PictureDamage, Surroundings
 
@@ -86,6 +86,7 @@ class DamageDetector:
                 references = usable & (scenes == scenes[slot])
                 references[slot] = False
                 damage = self._detect(gather(_with_references(clip, references), slot))
+                damage.mask = np.maximum(damage.mask, visibly_overwritten(clip, slot))
                 if clip.lost[slot]:
                     damage.mask[:] = 1
                 usable[slot] = bool(doubtful[slot]) and not _is_damaged(damage)

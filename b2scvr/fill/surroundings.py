@@ -12,7 +12,7 @@ from b2scvr.fill.vectors import Hypothesis, fuse, motion_from_vectors
 from b2scvr.ops.evidence import picture_evidence
 from b2scvr.ops.masks import at_pixels
 from b2scvr.ops.scenes import scene_numbers, trusted_macroblocks
-from b2scvr.types import CANDIDATES, AccessUnitStatus, ParsedClip, Surroundings, array_fields
+from b2scvr.types import CANDIDATES, MB_SIZE, MV_BLOCK, AccessUnitStatus, ParsedClip, Surroundings, array_fields
 
 BEFORE, AFTER = 2, 1  # intact pictures on each side of the damaged one
 STEADY_WEIGHT = 0.5  # of constant velocity, beside the votes of vectors (vectors.LINK_WEIGHT)
@@ -134,19 +134,14 @@ def _as_read(clip: ParsedClip, index: int) -> tuple[ParsedClip, np.ndarray | Non
     if found is None or (found.arrived and not clip.is_cut_off):
         return dataclasses.replace(clip, **fields), None
     there = found.macroblocks
-    for name in ("frames", "mode", "partition", "qp", "mv_past", "mv_past_valid", "mv_future", "mv_future_valid"):
-        fields[name] = np.where(_at(there, fields[name]), getattr(found.seen, name), fields[name])
+    for name, value in array_fields(found).items():
+        if name in fields:
+            cells = MB_SIZE if name == "frames" else MB_SIZE // MV_BLOCK if name.startswith("mv_") else 1
+            read = there.repeat(cells, 0).repeat(cells, 1)[: value.shape[0], : value.shape[1]]
+            fields[name] = np.where(read.reshape(1, *read.shape, *(1 for _ in value.shape[2:])), value, fields[name])
     for name in ("concealed", "damage_trace"):
         fields[name] = np.where(there, np.zeros_like(fields[name]), fields[name])
     return dataclasses.replace(clip, **fields), None if found.arrived else there
-
-
-def _at(macroblocks: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Macroblocks [h, w] on the grid of values [1, rows, columns, ...], as many dimensions as these."""
-    rows, columns = values.shape[1:3]
-    side = -(-rows // macroblocks.shape[0])
-    grown = macroblocks.repeat(side, 0).repeat(side, 1)[:rows, :columns]
-    return grown.reshape(1, rows, columns, *(1 for _ in values.shape[3:]))
 
 
 def _pack(

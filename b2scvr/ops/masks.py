@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from b2scvr.types import MB_SIZE, PictureDamage
+from b2scvr.types import MB_SIZE, ParsedClip, PictureDamage
 
 DIFFERENCE_LEVELS = 15  # of 255; a channel that differs by more is visibly damaged
 CLOSING_PX = 9  # side of the square that closes the gaps between differing pixels
@@ -58,6 +58,15 @@ def close_gaps(difference: np.ndarray) -> np.ndarray:
 def at_pixels(macroblocks: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return values of macroblocks [..., h, w] at every pixel of pictures of `height` x `width`, [..., H, W]."""
     return macroblocks.repeat(MB_SIZE, -2).repeat(MB_SIZE, -1)[..., :height, :width]
+
+
+def visibly_overwritten(clip: ParsedClip, slot: int) -> np.ndarray:
+    """Return where picture `slot` as decoded differs visibly from what the decoder had read before, bool [H, W]."""
+    shown, found = clip.frames[slot], clip.overwritten.get(slot)
+    if found is None:
+        return np.zeros(shown.shape[:2], bool)
+    there = at_pixels(found.macroblocks, *shown.shape[:2])[..., None]
+    return damage_mask(shown, np.where(there, found.frames, shown)) > 0
 
 
 def within(damage: PictureDamage, macroblocks: np.ndarray) -> PictureDamage:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from b2scvr.ops.masks import visibly_overwritten
 from b2scvr.pipeline.pictures import WRONG, PictureWork, damaged_slots
 from b2scvr.types import CorruptionMasks, InputError, ParsedClip, PictureDamage
 
@@ -33,4 +34,6 @@ def _detected(work: PictureWork, clip: ParsedClip, first_mask: FirstMask | None)
     if first_mask is not None:
         raise InputError("the config's detector judges every picture on its own: it takes no first mask")
     for slot in damaged_slots(clip):
-        yield slot, work.look(clip, slot)[1]
+        damage = work.look(clip, slot)[1]
+        damage.mask = np.maximum(damage.mask, visibly_overwritten(clip, slot))
+        yield slot, damage

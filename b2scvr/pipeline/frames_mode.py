@@ -12,7 +12,7 @@ import numpy as np
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.parts import Part
 from b2scvr.cfc import MaskedClip
-from b2scvr.ops.masks import damage_mask
+from b2scvr.ops.masks import visibly_overwritten
 from b2scvr.pipeline.detection import detect_clip
 from b2scvr.pipeline.pictures import WRONG, PictureWork, Progress, damaged_slots
 from b2scvr.types import AccessUnitStatus, CorruptionMasks, RecoveredClip
@@ -74,8 +74,8 @@ class FramesMode:
             around, damage = self.work.look(clip, slot, None if given is None else given[slot])
             mask = np.logical_or(damage.mask >= WRONG, clip.lost[slot])
             shown = clip.frames[slot]
-            if given is None:  # then what arrived but was concealed is damage, too
-                mask = np.logical_or(mask, damage_mask(shown, around.decoded) > 0)
+            if given is None:
+                mask |= visibly_overwritten(clip, slot)
             clip.frames[slot] = np.where(mask[..., None], self.work.restore(around, damage), shown)
             clip.status[slot] = AccessUnitStatus.INTACT
             found.masks[slot], found.confidence[slot] = mask, damage.confidence

@@ -21,6 +21,7 @@ from b2scvr.ops.masks import at_pixels, within
 from b2scvr.types import AccessUnitStatus, ParsedClip, PictureDamage, PictureType, Surroundings
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
+MOSTLY = 0.5  # share of macroblocks
 WRONG = 0.5  # a pixel at least this probably wrong is marked, and in frames mode replaced
 REPLACED = (
     0.2  # a macroblock at least this probably wrong is: one that stays wrong costs more than one replaced though right
@@ -99,7 +100,7 @@ class PictureWork:
             return around, given_damage(given, around.concealed.shape)
         with self._one_at_a_time, self.timed("detect"):  # detectors remember pictures
             damage = self.detector.detect(around)
-        if clip.is_cut_off and clip.exhausted[slot]:
+        if clip.is_cut_off and clip.exhausted[slot] and not _is_garbage(clip, slot, damage):
             damage = within(damage, around.concealed)
         return around, damage
 
@@ -124,6 +125,12 @@ class PictureWork:
 def wrong(clip: ParsedClip, slot: int, damage: PictureDamage) -> np.ndarray:
     """Return which macroblocks of picture `slot` are replaced, bool [h, w]."""
     return np.logical_or(damage.macroblocks >= REPLACED, clip.lost[slot])
+
+
+def _is_garbage(clip: ParsedClip, slot: int, damage: PictureDamage) -> bool:
+    """Whether the detector finds more wrong than right in what was read last, as if bits were missing inside the slice."""
+    found = clip.overwritten.get(slot)
+    return found is not None and bool((damage.macroblocks[found.macroblocks] >= WRONG).mean() > MOSTLY)
 
 
 def damaged_slots(clip: ParsedClip) -> list[int]:

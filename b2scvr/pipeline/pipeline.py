@@ -45,7 +45,7 @@ class Pipeline:
     ) -> None:
         if mode not in MODES:
             raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
-        self.mode = mode
+        self.mode, self.detector = mode, detector
         self._work = PictureWork(detector, restorer, size, torch.device(device), hindsight)
         self._splice = SpliceMode(self._work, decode, difference_levels)
         self._drift = DriftMode(self._work, difference_levels)

@@ -21,6 +21,7 @@ from b2scvr.pipeline.detection import FirstMask
 from b2scvr.pipeline.frames_mode import GivenMasks, Telling
 from b2scvr.pipeline.pictures import Progress, no_progress
 from b2scvr.pipeline.pipeline import Pipeline
+from b2scvr.pipeline.splice_mode import Decode
 from b2scvr.registry import MODELS
 from b2scvr.types import CorruptionMasks, RecoveredClip
 
@@ -33,7 +34,8 @@ class Recoverer:
 
     config: path of a config file, or one already loaded. checkpoint: weights (.safetensors) of the networks; None takes
     the config's own `checkpoint`; classical methods need none. device: "auto", "cpu" or "cuda[:N]". dtype: "fp32", "bf16"
-    or "fp16". size: (width, height) to work at; the result has the native size.
+    or "fp16". size: (width, height) to work at; the result has the native size. decode: how repaired streams are read; in a
+    child process unless they are known to do no harm.
 
     Raises FileNotFoundError for a missing config or checkpoint, ValueError for weights that don't fit or a bad option.
     """
@@ -46,6 +48,7 @@ class Recoverer:
         dtype: str = "fp32",
         mode: str = "auto",
         size: tuple[int, int] | None = None,
+        decode: Decode = decode_guarded,
     ) -> None:
         keep_freed_memory()
         prepare(decode_guarded, 2)  # imports while the weights are read; at the end two streams are decoded
@@ -64,7 +67,7 @@ class Recoverer:
         if "cfc" in networks:
             parts["cfc"] = make_restorer(networks["cfc"], self.device, number_type, **self.config.get("frames", {}))
         options = {name: self.config[name] for name in PIPELINE_OPTIONS if name in self.config}
-        self.pipeline = Pipeline(parts["dac"], parts["cfc"], mode=mode, size=size, device=self.device, **options)
+        self.pipeline = Pipeline(parts["dac"], parts["cfc"], mode, size, decode, self.device, **options)
 
     @property
     def needs_clip(self) -> bool:

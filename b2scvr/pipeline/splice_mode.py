@@ -115,7 +115,7 @@ def _samples(clip: ParsedClip, slot: int, picture: np.ndarray, damage: PictureDa
     if slot in clip.overwritten:
         found = clip.overwritten[slot]
         coded_size = decoded.y.shape[0] // MB_SIZE, decoded.y.shape[1] // MB_SIZE
-        decoded = merge_planes(decoded, found.seen.planes[0], grow_grid(found.macroblocks, coded_size))
+        decoded = merge_planes(decoded, found.planes, grow_grid(found.macroblocks, coded_size))
     planes = rgb_to_planes(picture, *clip.colour, clip.pixel_format, decoded.interlaced)
     left, _, top, _ = clip.crop
     return merge_planes(decoded, planes, wrong(clip, slot, damage), (top, left))

@@ -34,12 +34,12 @@ class Shown(nn.Module):
 
     def __init__(self, clip):
         super().__init__()
-        self.known = {picture.tobytes(): slot for slot, picture in enumerate(clip.frames)}
+        self.frames = torch.from_numpy(clip.frames).permute(0, 3, 1, 2) / 255
         self.beside, self.made, self.read = [], [], []
 
     def slot(self, picture):
-        levels = (picture * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
-        return self.known[levels.numpy().tobytes()]
+        """Its number; in a broken picture the detector sees what the decoder had read before it concealed it."""
+        return int((self.frames - picture).abs().mean((1, 2, 3)).argmin())
 
     def remember(self, picture):
         self.made.append(self.slot(picture[0]))

@@ -23,6 +23,7 @@ from b2scvr.data.pairs import (
     samples_of,
     wrong_macroblocks,
 )
+from b2scvr.ops.masks import at_pixels
 from b2scvr.types import AccessUnitStatus, array_fields
 
 CUT = CutModel(slices_per_gop=1, gop=12, position=0.7, length=100, seed=3)
@@ -84,7 +85,9 @@ def test_damage_of_a_broken_picture_is_a_suffix(pair):
         sample = make_sample(pair, index)
         assert sample.surroundings.broken and sample.restored
         assert np.array_equal(sample.target, pair.truth[index])
-        assert np.array_equal(sample.surroundings.decoded, pair.damaged.clip.frames[index])
+        read = at_pixels(pair.damaged.clip.overwritten[index].macroblocks, *sample.target.shape[:2])
+        assert np.array_equal(sample.surroundings.decoded[~read], pair.damaged.clip.frames[index][~read])
+        assert not sample.surroundings.concealed[pair.damaged.clip.overwritten[index].macroblocks].any()
         flat = sample.wrong.reshape(-1)
         first = np.flatnonzero(flat)[0]
         assert flat[first:].mean() > 0.5

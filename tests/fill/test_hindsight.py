@@ -59,14 +59,6 @@ def test_what_was_restored_right_stays(carried):
     assert mean_square(better, truth[BROKEN]) < 1
 
 
-def test_it_is_not_asked_what_the_restored_picture_shows_where_nothing_is_wrong(carried):
-    clip, truth = carried
-    restored = changed(truth[BROKEN], ERROR, damaged_area())
-    other = np.where(damaged_area()[..., None], restored, 0).astype(np.uint8)
-    better, same = (hindsight(clip, BROKEN, NEXT, picture, damaged_area()) for picture in (restored, other))
-    assert np.array_equal(better[damaged_area()], same[damaged_area()])
-
-
 def lose_the_vectors(clip):
     clip.mv_past_valid[NEXT - 1] = False
 
