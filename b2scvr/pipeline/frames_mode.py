@@ -73,12 +73,15 @@ class FramesMode:
         for number, slot in enumerate(damaged, 1):
             around, damage = self.work.look(clip, slot, None if given is None else given[slot])
             mask = np.logical_or(damage.mask >= WRONG, clip.lost[slot])
-            shown = clip.frames[slot]
-            if given is None:
-                mask |= visibly_overwritten(clip, slot)
-            clip.frames[slot] = np.where(mask[..., None], self.work.restore(around, damage), shown)
+            restored = self.work.restore(around, damage)
+            if given is None:  # beside what is restored: what the decoder had read, and overwrote
+                found.masks[slot] = np.logical_or(mask, visibly_overwritten(clip, slot))
+                clip.frames[slot] = np.where(mask[..., None], restored, around.decoded)
+            else:
+                found.masks[slot] = mask
+                clip.frames[slot] = np.where(mask[..., None], restored, clip.frames[slot])
+            found.confidence[slot] = damage.confidence
             clip.status[slot] = AccessUnitStatus.INTACT
-            found.masks[slot], found.confidence[slot] = mask, damage.confidence
             self.work.progress("recover", number, len(damaged))
         slots = tuple(sorted(damaged))
         return RecoveredClip(clip.frames, found, "frames", None, slots, self.work.seconds, clip.notes)
