@@ -6,6 +6,7 @@ macroblock rows and columns, N pictures of a window, K candidates.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 
@@ -162,6 +163,17 @@ class ParsedClip:
         noticed = self.noticed.any(axis=(1, 2))
         told = noticed | (self.exhausted & ~self.lost)
         return bool(told.any() and self.exhausted[told].all() and (noticed.any() or told.sum() > 1))
+
+    def in_decoding_order(self) -> Iterator[tuple[int, int]]:
+        """Yield the display index of each picture, in decoding order, and that of the key picture its period begins with.
+
+        Before the first key picture that is -1. A leading picture, shown before the key picture of its period, belongs to the
+        period before as well.
+        """
+        key = -1
+        for slot in np.argsort(self.decode_index, kind="stable").tolist():
+            key = slot if self.is_key[slot] else key
+            yield slot, key
 
     def validate(self) -> ParsedClip:
         """Return self; raise ValueError naming the field whose shape or type is not as declared."""

@@ -32,11 +32,11 @@ def trace_damage(clip: ParsedClip, doubted: np.ndarray | None = None) -> None:
         return
     soft = np.zeros((t, *grid), np.float32)
     reach = np.zeros((t, *grid), bool)
-    before, held, key = list[int](), list[int](), 0
+    before, held = list[int](), list[int]()
     has_vectors = bool(clip.mv_past_valid.any() or clip.mv_future_valid.any())
-    for index in map(int, np.argsort(clip.decode_index, kind="stable")):
-        if clip.is_key[index]:
-            before, held, key = held, [], index
+    for index, key in clip.in_decoding_order():
+        if index == key:
+            before, held = held, []
         # What is shown before a key picture may mean what was before that; what is shown after it, nothing shown before.
         possible = [h for h in held if h >= key] if index >= key else [*before, *held]
         soft[index] = _carried(clip, index, soft, possible)

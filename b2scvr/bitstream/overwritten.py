@@ -55,14 +55,13 @@ def _is_progressive(units: list[bytes]) -> bool:
 
 def _first_noticed(clip: ParsedClip) -> Iterator[tuple[int, int]]:
     """Yield display index, and where its period begins in decoding order, of broken pictures behind intact ones alone."""
-    first, key, is_intact = 0, 0, True
-    for slot in map(int, np.argsort(clip.decode_index, kind="stable")):
-        if clip.is_key[slot]:
-            first, key, is_intact = int(clip.decode_index[slot]), slot, True
+    is_intact = True
+    for slot, key in clip.in_decoding_order():
         if slot < key:
-            continue  # predicts from the period before, too
+            continue  # a leading picture predicts from the period before, too
+        is_intact |= slot == key
         if is_intact and clip.noticed[slot].any() and slot in clip.planes:
-            yield slot, first
+            yield slot, int(clip.decode_index[key]) if key >= 0 else 0
         is_intact &= bool(clip.status[slot] == AccessUnitStatus.INTACT)
 
 

@@ -21,23 +21,23 @@ def add_references(clip: ParsedClip, references: list[list[SliceReferences]], an
     shown_as = np.array([*slots, MISSING_REFERENCE, UNKNOWN_REFERENCE], np.int16)  # -2 and -1 count from its end
     for out, pictures in zip((clip.past_reference, clip.future_reference), found, strict=True):
         out[slots] = shown_as.take(pictures)
-    after_garbage = _after_garbage(clip, slots, references)
+    after_garbage = _after_garbage(clip, references)
     for index, slices in enumerate(references):
         is_doubtful = any(s.uncertain or (after_garbage[index] and s.header.num_ref_idx_active) for s in slices)
         if clip.status[slots[index]] == AccessUnitStatus.INTACT and is_doubtful:
             clip.status[slots[index]] = AccessUnitStatus.DEPENDENT
 
 
-def _after_garbage(clip: ParsedClip, slots: np.ndarray, references: list[list[SliceReferences]]) -> list[bool]:
+def _after_garbage(clip: ParsedClip, references: list[list[SliceReferences]]) -> list[bool]:
     """Whether each access unit may refer to one with a header that can be read, and of which no picture came all the same.
 
     The header is garbage then, and the lists were made with it.
     """
     found = []
-    garbage, before, key = False, False, 0
-    for slot, slices in zip(slots.tolist(), references, strict=True):
-        if clip.is_key[slot]:
-            garbage, before, key = False, garbage, slot
+    garbage, before = False, False
+    for (slot, key), slices in zip(clip.in_decoding_order(), references, strict=True):
+        if slot == key:
+            garbage, before = False, garbage
         garbage |= bool(clip.lost[slot] and slices)
         found.append(garbage or (before and slot < key))
     return found

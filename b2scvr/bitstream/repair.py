@@ -141,17 +141,18 @@ def next_broken(clip: ParsedClip, done: set[int]) -> list[int]:
     head of its period whose predecessor in display is still to be repaired: much of it is seen there.
     """
     chosen: list[int] = []
-    taken_before, taken, first, key = False, False, 0, 0
-    for slot in np.argsort(clip.decode_index, kind="stable"):
-        if clip.is_key[slot]:
-            taken_before, taken, first, key = taken, False, clip.decode_index[slot], slot
+    taken_before, taken = False, False
+    for slot, key in clip.in_decoding_order():
+        if slot == key:
+            taken_before, taken = taken, False
         is_due = (_is_broken(clip.status[slot]) or _is_orphan(clip, slot)) and slot not in done
         if not is_due or taken or (taken_before and slot < key):
             continue
         taken_before |= slot < key
         taken |= slot >= key
+        first = clip.decode_index[key] if key >= 0 else 0
         if not (chosen and _follows_damage(clip, slot, first)):
-            chosen.append(int(slot))
+            chosen.append(slot)
     return chosen
 
 

@@ -61,15 +61,15 @@ def motion_from_vectors(clip: ParsedClip, index: int, anchor: int) -> VectorFiel
 
 def _later_dependents(clip: ParsedClip, index: int) -> list[int]:
     """Display indices of the pictures decoded after `index` that are shown before the next key picture."""
-    later = [i for i in np.argsort(clip.decode_index) if clip.decode_index[i] > clip.decode_index[index]]
-    out, key = [], len(clip)
-    for i in later:
-        if clip.is_key[i] and key < len(clip):
+    later = [(i, key) for i, key in clip.in_decoding_order() if clip.decode_index[i] > clip.decode_index[index]]
+    out, next_key = [], None
+    for i, key in later:
+        if i == key and next_key is not None:
             break
-        if clip.is_key[i]:
-            key = i
-        if i < key and clip.status[i] not in (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST):
-            out.append(int(i))
+        next_key = key if i == key else next_key
+        leads = next_key is None or i < next_key
+        if leads and clip.status[i] not in (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST):
+            out.append(i)
     return out
 
 
