@@ -21,7 +21,8 @@ from b2scvr.ops.masks import at_pixels, within
 from b2scvr.types import AccessUnitStatus, ParsedClip, PictureDamage, PictureType, Surroundings
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
-MOSTLY = 0.5  # share of macroblocks
+NEXT_TO_ALL = 0.9  # share of macroblocks
+FEW = 2  # pictures
 WRONG = 0.5  # a pixel at least this probably wrong is marked, and in frames mode replaced
 REPLACED = (
     0.2  # a macroblock at least this probably wrong is: one that stays wrong costs more than one replaced though right
@@ -128,9 +129,15 @@ def wrong(clip: ParsedClip, slot: int, damage: PictureDamage) -> np.ndarray:
 
 
 def _is_garbage(clip: ParsedClip, slot: int, damage: PictureDamage) -> bool:
-    """Whether the detector finds more wrong than right in what was read last, as if bits were missing inside the slice."""
-    found = clip.overwritten.get(slot)
-    return found is not None and bool((damage.macroblocks[found.macroblocks] >= WRONG).mean() > MOSTLY)
+    """Whether the detector finds next to all of what was read last wrong, as where bits are missing inside the slice.
+
+    Only where few pictures tell how the stream was damaged: bits missing inside seem to be an end that was cut off in every
+    third picture or so, not in many at once.
+    """
+    found, noticed = clip.overwritten.get(slot), clip.noticed.any(axis=(1, 2))
+    if found is None or noticed.sum() > FEW:
+        return False
+    return bool((damage.macroblocks[found.macroblocks] >= WRONG).mean() > NEXT_TO_ALL)
 
 
 def damaged_slots(clip: ParsedClip) -> list[int]:
