@@ -37,9 +37,11 @@ def trace_damage(clip: ParsedClip, doubted: np.ndarray | None = None) -> None:
     for index, key in clip.in_decoding_order():
         if index == key:
             before, held = held, []
-        # What is shown before a key picture may mean what was before that; what is shown after it, nothing shown before.
-        possible = [h for h in held if h >= key] if index >= key else [*before, *held]
-        soft[index] = _carried(clip, index, soft, possible)
+        everything = [*before, *held]
+        # What is shown before a key picture may mean what was before that; what is shown after it, nothing shown before,
+        # unless a reference is told (behind a garbage header, what follows an IDR picture can be shown before it).
+        possible = [h for h in held if h >= key] if index >= key else everything
+        soft[index] = _carried(clip, index, soft, everything, possible)
         if clip.status[index] in (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST):
             own = np.repeat(np.repeat(clip.concealed[index], 2, axis=0), 2, axis=1)[: grid[0], : grid[1]]
             soft[index] = np.maximum(own, soft[index])
@@ -47,7 +49,10 @@ def trace_damage(clip: ParsedClip, doubted: np.ndarray | None = None) -> None:
         elif rootless[index]:
             soft[index], reach[index], clip.status[index] = 1, True, AccessUnitStatus.DEPENDENT
         else:
-            reach[index] = (_reached if has_vectors else _follows)(clip, index, reach, possible)
+            if has_vectors:
+                reach[index] = _reached(clip, index, reach, everything, possible)
+            else:
+                reach[index] = _follows(clip, index, reach, possible)
             reach[index] |= doubted is not None and doubted[index]
             if reach[index].any():
                 clip.status[index] = AccessUnitStatus.DEPENDENT
@@ -83,25 +88,28 @@ def _nearest(held: list[int], index: int, direction: int) -> list[int]:
     return sorted(side, key=lambda r: abs(r - index))[:REFERENCES_HELD]
 
 
-def _carried(clip: ParsedClip, index: int, soft: np.ndarray, held: list[int]) -> np.ndarray:
-    """Mean trace that the vectors of picture `index` bring in from their references, float32 on the 8x8 grid."""
+def _carried(clip: ParsedClip, index: int, soft: np.ndarray, held: list[int], possible: list[int]) -> np.ndarray:
+    """Mean trace that the vectors of picture `index` bring in from their references, float32 on the 8x8 grid.
+
+    held: what references that are told may be; possible: those that unknown ones may be.
+    """
     total, weight = np.zeros(soft.shape[1:], np.float32), np.zeros(soft.shape[1:], np.float32)
     for mv, valid, references, direction in _sides(clip, index):
         total += valid & (references == MISSING_REFERENCE)
         weight += valid
-        likely = _nearest(held, index, direction)[:1]
+        likely = _nearest(possible, index, direction)[:1]
         for reference, where in _by_reference(valid, references, likely, _traced(soft, held)):
             total[where] += _sample(soft[reference], mv, where)
     return total / np.maximum(weight, 1)
 
 
-def _reached(clip: ParsedClip, index: int, reach: np.ndarray, held: list[int]) -> np.ndarray:
-    """Which blocks read a damaged sample of a reference, bool on the 8x8 grid."""
+def _reached(clip: ParsedClip, index: int, reach: np.ndarray, held: list[int], possible: list[int]) -> np.ndarray:
+    """Which blocks read a damaged sample of a reference, bool on the 8x8 grid; held, possible: see `_carried`."""
     out = np.zeros(reach.shape[1:], bool)
     for mv, valid, references, direction in _sides(clip, index):
         out |= valid & (references == MISSING_REFERENCE)
         for reference, where in _by_reference(
-            valid, references, _nearest(held, index, direction), _traced(reach, held)
+            valid, references, _nearest(possible, index, direction), _traced(reach, held)
         ):
             if reach[reference].all():
                 out |= where
