@@ -95,6 +95,7 @@ class Overwritten:
 
     macroblocks: np.ndarray  # bool [h, w], which they are
     arrived: bool  # True: they are as they were sent; False: some of them may be garbage
+    proven: bool  # it was seen that bits ran out (missing_ends.py); else, in CABAC, it only seems so, and may be garbage too
     frames: np.ndarray  # uint8 [H, W, 3] RGB, what was decoded, right or not; the rest of the picture is black
     mode: np.ndarray  # this and what follows: as in ParsedClip, of one picture
     partition: np.ndarray

@@ -96,4 +96,5 @@ def _planes(found: dict[str, np.ndarray]) -> Planes:
 
 
 def _overwritten(found: dict[str, Any]) -> Overwritten:
-    return Overwritten(arrived=bool(found.pop("arrived")), planes=_planes(found), **found)
+    arrived, proven = bool(found.pop("arrived")), bool(found.pop("proven"))
+    return Overwritten(arrived=arrived, proven=proven, planes=_planes(found), **found)

@@ -8,6 +8,7 @@ and says how many it conceals in all: "concealing N DC, N AC, N MV errors in T f
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,8 +22,16 @@ _STATUS = re.compile(r"^ ?([0-9A-F]{1,2}) $")
 _LONGEST_STATUS = 5  # characters; there are as many of these messages as macroblocks
 
 
-def concealment_from_log(messages: list[str], rows: int, columns: int) -> np.ndarray | None:
-    """Return bool [h, w], True where the decoder invented the macroblock; None when the messages report no failure.
+@dataclass(frozen=True)
+class Concealment:
+    """What the decoder concealed of one picture; both bool [h, w]."""
+
+    concealed: np.ndarray
+    distrusted: np.ndarray  # what of that it had decoded before, without an error
+
+
+def concealment_from_log(messages: list[str], rows: int, columns: int) -> Concealment | None:
+    """Return what the decoder concealed; None when the messages report no failure.
 
     When a failure is reported but the status list is not complete, the whole picture counts as concealed: it is better to
     distrust good macroblocks than to trust invented ones.
@@ -32,10 +41,12 @@ def concealment_from_log(messages: list[str], rows: int, columns: int) -> np.nda
     if not reports and not codes:
         return None
     if len(codes) < rows * columns:
-        return np.ones((rows, columns), bool)
+        return Concealment(np.ones((rows, columns), bool), np.zeros((rows, columns), bool))
     status = np.array(codes[-rows * columns :], np.int64)
     total = max((max(int(n) for n in match.groups()) for match in reports), default=0)
-    return _extend_back(status, total).reshape(rows, columns)
+    concealed = _extend_back(status, total)
+    damaged = (status & DAMAGED_BITS) > 0
+    return Concealment(concealed.reshape(rows, columns), (concealed & ~damaged).reshape(rows, columns))
 
 
 def noticed_in_log(messages: list[str]) -> list[tuple[int, int]]:

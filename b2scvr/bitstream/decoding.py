@@ -72,6 +72,7 @@ class Decoding:
     concealed: dict[int, np.ndarray] = field(
         default_factory=dict
     )  # bool [coded h, coded w], only where decoding failed
+    distrusted: dict[int, np.ndarray] = field(default_factory=dict)  # likewise, what of that was decoded before
     noticed: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # (row, column), likewise
     exhausted: set[int] = field(default_factory=set)  # access units in which only the end of the bits was noticed
     stained: set[int] = field(default_factory=set)  # access units that an earlier error may have left its mark on
@@ -176,8 +177,9 @@ class Decoder:
         if self._context.width:
             size = -(-self._context.coded_height // MB_SIZE), -(-self._context.coded_width // MB_SIZE)
             invented = concealment_from_log(messages, *size)
-            if invented is not None and invented.any():
-                self.found.concealed[index] = invented
+            if invented is not None and invented.concealed.any():
+                self.found.concealed[index] = invented.concealed
+                self.found.distrusted[index] = invented.distrusted
                 self.found.noticed[index] = noticed_in_log(messages)
                 if is_exhausted(messages):
                     self.found.exhausted.add(index)

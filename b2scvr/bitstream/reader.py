@@ -18,6 +18,7 @@ from b2scvr.bitstream.decoding import Decoder
 from b2scvr.bitstream.demux import ELEMENTARY, Demuxed, demux, no_picture_reason
 from b2scvr.bitstream.guard import run_guarded
 from b2scvr.bitstream.logs import printing_at
+from b2scvr.bitstream.missing_ends import find_missing_ends
 from b2scvr.bitstream.overwritten import find_overwritten
 from b2scvr.bitstream.probe import probe
 from b2scvr.bitstream.reference_lists import slice_references
@@ -146,7 +147,8 @@ def decode_units(coded: Demuxed, digest: str, name: str, concealment: str | None
     damage_trace.trace_damage(clip, clip.status == AccessUnitStatus.DEPENDENT)
     if is_h264 and concealment is None:
         with printing_at(av.logging.DEBUG):
-            find_overwritten(clip, units)
+            proven = find_missing_ends(clip, units)
+            find_overwritten(clip, units, decoding.distrusted, proven)
     if not (clip.status == AccessUnitStatus.INTACT).any():
         clip.notes += ("no picture is intact: there is nothing to compare the damage with or to restore it from",)
     clip.validate()

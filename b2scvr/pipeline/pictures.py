@@ -135,7 +135,7 @@ def _is_garbage(clip: ParsedClip, slot: int, damage: PictureDamage) -> bool:
     third picture or so, not in many at once.
     """
     found, noticed = clip.overwritten.get(slot), clip.noticed.any(axis=(1, 2))
-    if found is None or noticed.sum() > FEW:
+    if found is None or found.proven or noticed.sum() > FEW:
         return False
     return bool((damage.macroblocks[found.macroblocks] >= WRONG).mean() > NEXT_TO_ALL)
 

@@ -75,26 +75,27 @@ def status_messages(codes):
 def test_concealment_reaches_back_as_far_as_the_decoder_says():
     codes = [1] + [0] * 5 + [0x7F] * 4
     found = concealment_from_log([*status_messages(codes), "concealing 7 DC, 7 AC, 7 MV errors in P frame\n"], 2, 5)
-    assert found.reshape(-1).tolist() == [False] * 3 + [True] * 7
+    assert found.concealed.reshape(-1).tolist() == [False] * 3 + [True] * 7
+    assert found.distrusted.reshape(-1).tolist() == [False] * 3 + [True] * 3 + [False] * 4
 
 
 def test_concealment_stops_at_the_slice_start():
     codes = [1, 0, 0, 0, 0, 1, 0, 0x7F, 0x7F, 0x7F]
     found = concealment_from_log([*status_messages(codes), "concealing 9 DC, 9 AC, 9 MV errors in P frame\n"], 2, 5)
-    assert found.reshape(-1).tolist() == [False] * 5 + [True] * 5
+    assert found.concealed.reshape(-1).tolist() == [False] * 5 + [True] * 5
+    assert np.flatnonzero(found.distrusted).tolist() == [5, 6]
 
 
 def test_other_messages_between_the_codes_do_no_harm():
     messages = [*status_messages([1, 0]), "nal_unit_type: 1\n", *status_messages([0x7F, 0x7F])]
-    assert concealment_from_log([*messages, "concealing 2 DC, 2 AC, 2 MV errors in P frame\n"], 2, 2).tolist() == [
-        [False, False],
-        [True, True],
-    ]
+    found = concealment_from_log([*messages, "concealing 2 DC, 2 AC, 2 MV errors in P frame\n"], 2, 2)
+    assert found.concealed.tolist() == [[False, False], [True, True]] and not found.distrusted.any()
 
 
 def test_no_report_is_no_concealment_and_half_a_report_is_all():
     assert concealment_from_log(["nal_unit_type: 1\n"], 2, 2) is None
-    assert concealment_from_log(["concealing 1 DC, 1 AC, 1 MV errors in P frame\n"], 2, 2).all()
+    found = concealment_from_log(["concealing 1 DC, 1 AC, 1 MV errors in P frame\n"], 2, 2)
+    assert found.concealed.all() and not found.distrusted.any()
 
 
 def test_lost_units_take_their_place_in_display_order():

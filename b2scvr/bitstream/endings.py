@@ -1,0 +1,79 @@
+"""Pictures decoded once more with other bytes behind their slices: what that changes was not sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import av
+import av.logging
+import numpy as np
+
+from b2scvr.bitstream.nal import START_CODE, NalType, scan
+from b2scvr.bitstream.packet import open_decoder, padded_packet
+from b2scvr.bitstream.planes import planes_from_frame
+from b2scvr.types import ParsedClip, Planes
+
+_LOWEST_BYTE = 4  # no start code and no emulation prevention can come about (H.264 7.4.1)
+ENDINGS = tuple(np.random.default_rng(n).integers(_LOWEST_BYTE, 256, 64, np.uint8).tobytes() for n in range(3))
+# Deblocking would carry the ending into what came before.
+_OPTIONS = {"flags": "+output_corrupt", "apply_cropping": "0", "ec": "0", "skip_loop_filter": "all"}
+
+
+def with_ending(unit: bytes, ending: bytes) -> bytes:
+    """Return an access unit with more bytes at the end of each of its slices."""
+    pieces, position = [], 0
+    for nal in scan(unit):
+        pieces.append(unit[position : nal.end])
+        pieces += [ending] * nal.is_slice
+        position = nal.end
+    return b"".join([*pieces, unit[position:]])
+
+
+def up_to(clip: ParsedClip, slot: int, units: list[bytes]) -> list[bytes]:
+    """Return the access units that decode picture `slot`: those of its period up to its own, which is the last.
+
+    units: all of the stream, in decoding order. Parameter sets that were sent before stand before the first.
+    """
+    start = next(
+        (int(clip.decode_index[key]) for other, key in clip.in_decoding_order() if other == slot and key >= 0), 0
+    )
+    first, *others = units[start : int(clip.decode_index[slot]) + 1]
+    return [_sets(units[:start]) + first, *others]
+
+
+def last_undeblocked(units: list[bytes]) -> tuple[Planes | None, list[str]]:
+    """Decode access units without concealment and deblocking.
+
+    Returns the samples of the last one, None if it gave no picture, and what the decoder printed of it.
+    """
+    decoder, messages = open_decoder("h264", None, _OPTIONS), list[str]()
+    for number, unit in enumerate([*units, None]):
+        with av.logging.Capture() as logs:
+            try:
+                frames = decoder.decode(None if unit is None else padded_packet(unit, number, is_annexb=True))
+            except av.error.MemoryError:
+                raise
+            except av.error.FFmpegError:
+                frames = []  # no picture
+        if number == len(units) - 1:
+            messages = [message for _, _, message in logs]
+        for frame in frames:
+            if frame.pts == len(units) - 1:
+                return planes_from_frame(frame), messages
+    return None, messages
+
+
+def _sets(units: list[bytes]) -> bytes:
+    """Return the parameter sets in access units, each once, those sent last behind the others."""
+    found: dict[bytes, None] = {}
+    for raw in _sent(units):
+        found.pop(raw, None)
+        found[raw] = None
+    return b"".join(START_CODE + raw for raw in found)
+
+
+def _sent(units: list[bytes]) -> Iterator[bytes]:
+    for unit in units:
+        for nal in scan(unit):
+            if nal.type in (NalType.SPS, NalType.PPS):
+                yield unit[nal.payload : nal.end]
