@@ -131,7 +131,7 @@ def _as_read(clip: ParsedClip, index: int) -> tuple[ParsedClip, np.ndarray | Non
         name: value[index : index + 1] for name, value in array_fields(clip).items() if name != "nal_units"
     }
     found = clip.overwritten.get(index)
-    if found is None or (found.arrived and not clip.is_cut_off):
+    if found is None:
         return dataclasses.replace(clip, **fields), None
     there = found.macroblocks
     for name, value in array_fields(found).items():
@@ -141,7 +141,8 @@ def _as_read(clip: ParsedClip, index: int) -> tuple[ParsedClip, np.ndarray | Non
             fields[name] = np.where(read.reshape(1, *read.shape, *(1 for _ in value.shape[2:])), value, fields[name])
     for name in ("concealed", "damage_trace"):
         fields[name] = np.where(there, np.zeros_like(fields[name]), fields[name])
-    return dataclasses.replace(clip, **fields), None if found.arrived else there
+    # A repaired stream may seem to be cut off in what is left of its damage, when the one that came was not.
+    return dataclasses.replace(clip, **fields), None if found.arrived and clip.is_cut_off else there
 
 
 def _pack(
