@@ -6,6 +6,8 @@ moves, or goes away, when others are put there.
 
 from __future__ import annotations
 
+import numpy as np
+
 from b2scvr.bitstream.concealment import noticed_in_log
 from b2scvr.bitstream.endings import ENDINGS, last_undeblocked, up_to, with_ending
 from b2scvr.bitstream.syntax import ParameterSets
@@ -33,8 +35,9 @@ def find_missing_ends(clip: ParsedClip, units: list[bytes]) -> list[int]:
 def _ran_out(clip: ParsedClip, slot: int, units: list[bytes]) -> bool:
     """Whether each error of a picture is gone from its place with some other ending."""
     *before, last = up_to(clip, slot, units)
-    noticed = set(noticed_in_log(last_undeblocked([*before, last])[1]))
-    left = set(noticed)
+    left = {(row, column) for row, column in np.argwhere(clip.noticed[slot]).tolist()}
     for ending in ENDINGS:
         left &= set(noticed_in_log(last_undeblocked([*before, with_ending(last, ending)])[1]))
-    return bool(noticed) and not left
+        if not left:
+            return True
+    return False
