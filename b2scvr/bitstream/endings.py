@@ -32,11 +32,12 @@ def with_ending(unit: bytes, ending: bytes) -> bytes:
 def up_to(clip: ParsedClip, slot: int, units: list[bytes]) -> list[bytes]:
     """Return the access units that decode picture `slot`: those of its period up to its own, which is the last.
 
-    units: all of the stream, in decoding order. Parameter sets that were sent before stand before the first.
+    For a leading picture those of the period before, too. units: all of the stream, in decoding order. Parameter sets that
+    were sent before stand before the first.
     """
-    start = next(
-        (int(clip.decode_index[key]) for other, key in clip.in_decoding_order() if other == slot and key >= 0), 0
-    )
+    keys = [other for other, key in clip.in_decoding_order() if other == key and other <= slot]
+    starts = [int(clip.decode_index[key]) for key in keys if clip.decode_index[key] <= clip.decode_index[slot]]
+    start = max(starts, default=0)
     first, *others = units[start : int(clip.decode_index[slot]) + 1]
     return [_sets(units[:start]) + first, *others]
 

@@ -35,7 +35,9 @@ def find_missing_ends(clip: ParsedClip, units: list[bytes]) -> list[int]:
 def _ran_out(clip: ParsedClip, slot: int, units: list[bytes]) -> bool:
     """Whether each error of a picture is gone from its place with some other ending."""
     *before, last = up_to(clip, slot, units)
-    left = {(row, column) for row, column in np.argwhere(clip.noticed[slot]).tolist()}
+    left = set(noticed_in_log(last_undeblocked([*before, last])[1]))
+    if not left.issuperset(map(tuple, np.argwhere(clip.noticed[slot]).tolist())):
+        return False  # it does not decode as it did: nothing can be told
     for ending in ENDINGS:
         left &= set(noticed_in_log(last_undeblocked([*before, with_ending(last, ending)])[1]))
         if not left:

@@ -67,3 +67,17 @@ def test_what_depends_on_the_ending_was_not_sent(moving):
 def test_the_ending_goes_behind_each_slice():
     unit = b"\0\0\0\1\x67\x42\0\0\1\x65\x88\x80\0\0\1\x65\x44\x90\0"
     assert with_ending(unit, b"\xaa\xbb") == b"\0\0\0\1\x67\x42\0\0\1\x65\x88\x80\xaa\xbb\0\0\1\x65\x44\x90\xaa\xbb\0"
+
+
+def test_leading_pictures_are_decoded_from_the_period_before(moving):
+    options = {"x264-params": "open-gop=1:scenecut=0:keyint=8:b-adapt=0:bframes=2", "coder": "cavlc"}
+    coded = decode(encode_h264(moving(24, 96, 128), gop=8, options=options))
+    clip = coded.clip
+    slot, key = next((slot, key) for slot, key in clip.in_decoding_order() if 0 <= slot < key)
+    number = int(clip.decode_index[slot])
+    units = up_to(clip, slot, coded.access_units)
+    assert coded.access_units[number] == units[-1] and len(units) > number - clip.decode_index[key] + 1
+    picture, _ = last_undeblocked(units)
+    assert picture is not None and picture.y.shape == (96, 128)
+    whole, _ = last_undeblocked(coded.access_units[: number + 1])
+    assert picture.has_samples_of(whole)
