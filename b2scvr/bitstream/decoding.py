@@ -18,7 +18,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import av
-import av.logging
 import numpy as np
 from av.sidedata.encparams import VideoEncParams
 from av.sidedata.sidedata import SideDataContainer
@@ -28,7 +27,7 @@ from b2scvr.bitstream import motion_vectors, prediction_modes
 from b2scvr.bitstream.concealment import concealment_from_log, is_exhausted, noticed_in_log
 from b2scvr.bitstream.demux import MAX_PIXELS
 from b2scvr.bitstream.nal import START_CODE, NalType, scan
-from b2scvr.bitstream.packet import open_decoder, padded_packet
+from b2scvr.bitstream.packet import decode_logged, open_decoder, padded_packet
 from b2scvr.bitstream.planes import colour_of, pixel_format_of, planes_from_frame
 from b2scvr.bitstream.qp import dense_qp
 from b2scvr.bitstream.syntax import ParameterSets
@@ -164,14 +163,9 @@ class Decoder:
         return any(not pps.cabac for pps in self._sets.pps.values())
 
     def _feed(self, packet: av.Packet | None, index: int) -> None:
-        with av.logging.Capture() as logs:
-            try:
-                frames = self._context.decode(packet)
-            except av.error.MemoryError:
-                raise
-            except av.error.FFmpegError:
-                frames = []  # an access unit that gives no picture is reported as lost
-        messages = [message for _, _, message in logs]
+        frames, messages = decode_logged(
+            self._context, packet
+        )  # an access unit that gives no picture is reported as lost
         if packet is not None and any(message.startswith(_NOT_CODED) for message in messages):
             self.found.repeated.add(index)
         if self._context.width:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import av
-import av.logging
 import numpy as np
 
 from b2scvr.bitstream.nal import START_CODE, NalType, scan
-from b2scvr.bitstream.packet import open_decoder, padded_packet
+from b2scvr.bitstream.packet import decode_logged, open_decoder, padded_packet
 from b2scvr.bitstream.planes import planes_from_frame
 from b2scvr.types import ParsedClip, Planes
 
@@ -47,21 +45,16 @@ def last_undeblocked(units: list[bytes]) -> tuple[Planes | None, list[str]]:
 
     Returns the samples of the last one, None if it gave no picture, and what the decoder printed of it.
     """
-    decoder, messages = open_decoder("h264", None, _OPTIONS), list[str]()
+    decoder, told = open_decoder("h264", None, _OPTIONS), list[str]()
     for number, unit in enumerate([*units, None]):
-        with av.logging.Capture() as logs:
-            try:
-                frames = decoder.decode(None if unit is None else padded_packet(unit, number, is_annexb=True))
-            except av.error.MemoryError:
-                raise
-            except av.error.FFmpegError:
-                frames = []  # no picture
+        packet = None if unit is None else padded_packet(unit, number, is_annexb=True)
+        frames, messages = decode_logged(decoder, packet)
         if number == len(units) - 1:
-            messages = [message for _, _, message in logs]
+            told = messages
         for frame in frames:
             if frame.pts == len(units) - 1:
-                return planes_from_frame(frame), messages
-    return None, messages
+                return planes_from_frame(frame), told
+    return None, told
 
 
 def _sets(units: list[bytes]) -> bytes:

@@ -20,6 +20,8 @@ def find_missing_ends(clip: ParsedClip, units: list[bytes]) -> list[int]:
     units: the access units in decoding order, H.264.
     """
     sets, found = ParameterSets(), list[int]()
+    if not clip.noticed.any():
+        return found
     slots = clip.decode_index.argsort(kind="stable").tolist()
     for slot, unit in zip(slots, units, strict=True):
         sets.update(unit)

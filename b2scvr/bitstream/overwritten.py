@@ -79,10 +79,12 @@ def _overwritten(
         if first is None or second is None:
             return None
         found &= _same(first, second, found.shape)
+        if not found.any():
+            return None
         last = with_ending(last, ENDINGS[0])
     decoder = Decoder("h264", None, len(units), set(), concealment="0", orphans={len(units) - 1})
     seen = one_picture(decoder.decode_all([*before, last], {}), len(units) - 1)
-    if seen is None or not found.any() or seen.frames.shape[1:] != clip.frames.shape[1:] or not seen.planes:
+    if seen is None or seen.frames.shape[1:] != clip.frames.shape[1:] or not seen.planes:
         return None
     trusted = ~clip.concealed[slot]
     if (_same(seen.planes[0], clip.planes[slot], trusted.shape) & trusted).sum() < _SAME_DECODE * trusted.sum():

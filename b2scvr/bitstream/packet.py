@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import av
+import av.logging
 
 _PADDING = bytes(64)  # AV_INPUT_BUFFER_PADDING_SIZE
 _START_CODES = (b"\0\0\1", b"\0\0\0\1")
@@ -21,6 +22,18 @@ def open_decoder(codec: str, extradata: bytes | None, options: dict[str, str]) -
     decoder.thread_type, decoder.thread_count = "SLICE", 1
     decoder.options = options
     return decoder
+
+
+def decode_logged(decoder: av.VideoCodecContext, packet: av.Packet | None) -> tuple[list[av.VideoFrame], list[str]]:
+    """Return the frames that a packet puts out, none where decoding it fails, and what the decoder printed meanwhile."""
+    with av.logging.Capture() as logs:
+        try:
+            frames = decoder.decode(packet)
+        except av.error.MemoryError:
+            raise
+        except av.error.FFmpegError:
+            frames = []
+    return frames, [message for _, _, message in logs]
 
 
 def padded_packet(data: bytes, number: int | None = None, is_annexb: bool = False) -> av.Packet:

@@ -31,7 +31,7 @@ from b2scvr.bitstream.bits import BitReader, BitWriter
 from b2scvr.bitstream.concealment import concealed_count
 from b2scvr.bitstream.logs import printing_at
 from b2scvr.bitstream.nal import START_CODE, NalType, NalUnit, escape, scan, unescape
-from b2scvr.bitstream.packet import open_decoder, padded_packet
+from b2scvr.bitstream.packet import decode_logged, open_decoder, padded_packet
 from b2scvr.bitstream.reference_lists import SliceReferences
 from b2scvr.bitstream.slice_header import replace_header
 from b2scvr.bitstream.syntax import ParameterSets, Sps, parse_pps, parse_sps
@@ -87,17 +87,11 @@ def _ask(units: list[bytes], references: list[list[SliceReferences]], silent_row
                 return None
             asked, answers[index].expected = _rewrite(units[index], references[index], sets)
             packet = padded_packet(asked, index, is_annexb=True)
-        with av.logging.Capture() as logs:
-            try:
-                frames = decoder.decode(packet)
-            except av.error.MemoryError:
-                raise
-            except av.error.FFmpegError:
-                frames = []  # no picture, no answer
+        frames, messages = decode_logged(decoder, packet)
         if packet is not None:
-            answers[index].missing = concealed_count([message for _, _, message in logs])
+            answers[index].missing = concealed_count(messages)
             if silent_rows and not answers[index].missing:
-                if logs:
+                if messages:
                     return None
                 silent.add(index)
         for frame in frames:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -190,7 +190,7 @@ def _true_planes(pair: CodedPair, slot: int) -> Planes:
 
 def make_sample(pair: CodedPair, index: int, restored: bool = True) -> TrainingSample:
     """Return the sample of the damaged picture at display index `index`; restored: splice mode restores it."""
-    around, target = replace(surroundings(pair.damaged.clip, index), distrusted=None), pair.truth[index]
+    around, target = dataclasses.replace(surroundings(pair.damaged.clip, index), distrusted=None), pair.truth[index]
     return TrainingSample(
         around,
         target,

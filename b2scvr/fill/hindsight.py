@@ -26,7 +26,7 @@ def hindsight(clip: ParsedClip, index: int, after: int, restored: np.ndarray, wr
     """Return `restored` moved towards what picture `after` says of it, uint8 [H, W, 3]; unchanged outside `wrong`.
 
     clip: as decoded with picture `index` still damaged, its vectors those that were sent; after: display index of an intact
-    picture behind it; restored: uint8 [H, W, 3], picture `index` restored; wrong: bool [H, W], where it was.
+    picture behind it; restored: uint8 [H, W, 3], picture `index` restored, right outside `wrong`, bool [H, W].
 
     The last traced picture before `after` is mended with what was restored and matched to `after`. What it misses there is
     put back to where it came from. How much of it is believed is told by how much is missed where nothing was wrong: of

@@ -18,7 +18,6 @@ from b2scvr.pipeline.pictures import WRONG, PictureWork, Progress, damaged_slots
 from b2scvr.types import AccessUnitStatus, CorruptionMasks, RecoveredClip
 
 GivenMasks = Callable[[Part], np.ndarray]  # uint8 [T, H, W] of all pictures that a part was read with, 1 = corrupted
-Telling = Callable[[Part], Progress]
 
 
 class FramesMode:
@@ -36,20 +35,18 @@ class FramesMode:
         """Restore every damaged picture; `given`: masks instead of detection, uint8 [T, H, W]."""
         if not self.takes_clips:
             return self._recover_pictures(coded, given)
-        whole, progress = Part(coded, slice(0, len(coded.clip)), 0), self.work.progress
+        whole = Part(coded, slice(0, len(coded.clip)), 0)
         masks = None if given is None else lambda _: given
-        [(_, recovered)] = self.recover_parts([whole], masks, lambda _: progress)
+        [(_, recovered)] = self.recover_parts([whole], masks)
         return recovered
 
-    def recover_parts(
-        self, parts: Iterable[Part], given: GivenMasks | None, telling: Telling
-    ) -> Iterator[tuple[Part, RecoveredClip]]:
+    def recover_parts(self, parts: Iterable[Part], given: GivenMasks | None) -> Iterator[tuple[Part, RecoveredClip]]:
         """Yield the parts of a file, in order, with their own pictures restored; windows reach from part to part.
 
         A part comes once no window needs its pictures any more: meanwhile the next one is read.
         """
         restorer = self.work.restorer
-        feed = _Feed(self.work, parts, given, telling)
+        feed = _Feed(self.work, parts, given)
         pictures = restorer.restore_clips(feed.clips(), self.work.size)  # type: ignore[attr-defined]
         while True:
             started, feed.seconds = time.perf_counter(), 0.0
@@ -90,8 +87,8 @@ class FramesMode:
 class _Feed:
     """The parts that the restorer was given, and what of them did not come back yet."""
 
-    def __init__(self, work: PictureWork, parts: Iterable[Part], given: GivenMasks | None, telling: Telling) -> None:
-        self.work, self.parts, self.given, self.telling = work, parts, given, telling
+    def __init__(self, work: PictureWork, parts: Iterable[Part], given: GivenMasks | None) -> None:
+        self.work, self.parts, self.given = work, parts, given
         self.waiting: deque[_Waiting] = deque()
         self.seconds = 0.0  # that reading and detecting took since it was set
 
@@ -107,7 +104,6 @@ class _Feed:
         self.seconds += time.perf_counter() - started
 
     def _found(self, part: Part) -> _Waiting:
-        self.work.begin(self.telling(part))
         clip, masks = part.coded.clip, None if self.given is None else self.given(part)
         if masks is None and not part.is_damaged:
             found = CorruptionMasks.blank(clip)

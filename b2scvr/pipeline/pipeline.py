@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -14,11 +14,12 @@ from b2scvr.bitstream.reader import decode_guarded
 from b2scvr.ops.masks import DIFFERENCE_LEVELS
 from b2scvr.pipeline.detection import FirstMask, detect_clip
 from b2scvr.pipeline.drift_mode import DriftMode
-from b2scvr.pipeline.frames_mode import FramesMode, GivenMasks, Telling
+from b2scvr.pipeline.frames_mode import FramesMode, GivenMasks
 from b2scvr.pipeline.pictures import PictureDetector, PictureRestorer, PictureWork, Progress, no_progress
 from b2scvr.pipeline.splice_mode import Decode, SpliceMode
 from b2scvr.types import AccessUnitStatus, CorruptionMasks, RecoveredClip, SpliceError
 
+Telling = Callable[[Part], Progress]
 MODES = ("auto", "splice", "drift", "frames")
 
 
@@ -61,7 +62,7 @@ class Pipeline:
         given: the masks of a part, see `recover`; telling: what a part's progress is told to.
         """
         if self._frames.takes_clips and (self.mode == "frames" or given is not None):
-            yield from self._frames.recover_parts(parts, given, telling)
+            yield from self._frames.recover_parts(self._begun(parts, telling), given)
             return
         for part in parts:
             masks = None if given is None else given(part)
@@ -70,6 +71,12 @@ class Pipeline:
             else:
                 yield part, self.recover(part.coded, masks, telling(part))
             del part, masks  # before the next ones come
+
+    def _begun(self, parts: Iterable[Part], telling: Telling) -> Iterator[Part]:
+        for part in parts:
+            self._work.begin(telling(part))
+            yield part
+            del part  # before the next one comes
 
     def recover(
         self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = no_progress

@@ -18,9 +18,9 @@ from b2scvr.config import Config, load_config
 from b2scvr.dac import Calibration, make_tracker
 from b2scvr.ops.compute import keep_freed_memory, pick_device, pick_dtype
 from b2scvr.pipeline.detection import FirstMask
-from b2scvr.pipeline.frames_mode import GivenMasks, Telling
+from b2scvr.pipeline.frames_mode import GivenMasks
 from b2scvr.pipeline.pictures import Progress, no_progress
-from b2scvr.pipeline.pipeline import Pipeline
+from b2scvr.pipeline.pipeline import Pipeline, Telling
 from b2scvr.pipeline.splice_mode import Decode
 from b2scvr.registry import MODELS
 from b2scvr.types import CorruptionMasks, RecoveredClip

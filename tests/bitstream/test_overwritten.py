@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from b2scvr.baselines.vector_fill import ConcealedMacroblocks
 from b2scvr.bitstream.access_units import split_access_units
 from b2scvr.bitstream.concealment import DISTRUSTED_BEFORE
 from b2scvr.bitstream.encode import encode_h264
@@ -159,3 +160,21 @@ def test_masks_tell_what_the_decoder_shows(cut):
     changed = visibly_overwritten(coded.clip, BROKEN)
     assert masks[BROKEN][changed].all()
     assert not visibly_overwritten(coded.clip, 0).any()
+
+
+def test_hindsight_is_not_asked_what_the_restorer_shows_where_nothing_is_wrong(cut):
+    """The classical detector's damage; a restorer may paint anything outside it."""
+    coded, found = cut[1], []
+
+    class Painted:
+        def __init__(self, level):
+            self.level = level
+
+        def restore(self, around, damage):
+            inside = at_pixels(damage.macroblocks > 0, *around.decoded.shape[:2])[..., None]
+            return np.where(inside, around.fill, self.level).astype(np.uint8)
+
+    for level in (0, 255):
+        pipeline = Pipeline(ConcealedMacroblocks(), Painted(level), decode=decode, hindsight=True)
+        found.append(pipeline.recover(coded).frames)
+    assert np.array_equal(*found) and not np.array_equal(found[0], coded.clip.frames)
