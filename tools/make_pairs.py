@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # works without an installed package too
 
+from b2scvr.bitstream.encode import parse_options
 from b2scvr.data.bscv.samples import BscvCacheSettings, bscv_jobs
 from b2scvr.data.cache import CacheSettings, build_cache, clean_clip_jobs
 from b2scvr.data.damage_mix import DAMAGE_WEIGHTS, parse_weights
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
             names = " ".join(folder.resolve().name for folder in args.bscv)
             settings: CacheSettings = BscvCacheSettings(**drawn, branches=names)
         else:
-            settings = CacheSettings(**drawn, damage=args.damage, moving=args.moving_camera)
+            settings = CacheSettings(**drawn, damage=args.damage, moving=args.moving_camera, encoder=args.encoder)
         with CountProgress("clips x branches" if args.bscv else "clips x rounds") as bar:
             entries = build_cache(
                 jobs, args.cache, settings, args.workers, lambda done, all_, found: bar(done, all_, f"{found} samples")
@@ -82,6 +83,13 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         help=f"chance of a camera that pans and zooms over footage (default {MOVING_SHARE})",
     )
     parser.add_argument(
+        "--encoder",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="options of x264 that footage is encoded with, by FFmpeg's names, instead of drawn ones: slices=4",
+    )
+    parser.add_argument(
         "--passes",
         type=int,
         default=1,
@@ -94,8 +102,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_intermixed_args(argv)
     if (args.footage is None) == (args.bscv is None):
         parser.error("give a folder of FOOTAGE or branches with --bscv, one of both")
-    if args.bscv and args.damage:
-        parser.error("--damage is for footage: branches of BSCV are damaged already")
+    for name in ("damage", "encoder"):
+        if args.bscv and getattr(args, name):
+            parser.error(f"--{name} is for footage: branches of BSCV are coded and damaged already")
     for name in ("rounds", "passes", "workers"):
         if getattr(args, name) < 1:
             parser.error(f"--{name} must be at least 1, got {getattr(args, name)}")
@@ -103,6 +112,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         if not 0 <= getattr(args, name) <= 1:
             parser.error(f"--{name.replace('_', '-')} must lie in [0, 1], got {getattr(args, name)}")
     try:
+        args.encoder = parse_options(args.encoder)
         args.damage = parse_weights(args.damage) if args.damage else dict(DAMAGE_WEIGHTS)
     except ValueError as error:
         parser.error(str(error))

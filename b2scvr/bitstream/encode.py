@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def encode_h264(
     fps: float = 25.0,
     crf: float = 23,
     gop: int = 16,
-    options: dict[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
     crop_odd: bool = False,
     pix_fmt: str = "yuv420p",
 ) -> bytes:
@@ -113,7 +113,18 @@ def _decoded(
         yield convert.reformat(scaled, format="rgb24", threads=1).to_ndarray()
 
 
-def _encoder_options(crf: float, gop: int, options: dict[str, str] | None) -> dict[str, str]:
+def parse_options(specifications: Iterable[str]) -> dict[str, str]:
+    """Return encoder options, each given as KEY=VALUE, by name. Raises ValueError for one that is not."""
+    options = {}
+    for given in specifications:
+        name, equals, value = given.partition("=")
+        if not (name and equals):
+            raise ValueError(f"an option of the encoder is KEY=VALUE, like slices=4, got {given!r}")
+        options[name] = value
+    return options
+
+
+def _encoder_options(crf: float, gop: int, options: Mapping[str, str] | None) -> dict[str, str]:
     if gop < 1:
         raise ValueError(f"encode_h264: gop must be at least 1, not {gop}")
     # libx264 splits pictures into a slice per thread unless both are 1.

@@ -47,7 +47,7 @@ class SampleEntry:
 
 
 # What older caches do not name. Their clean footage was drawn otherwise, so they are not gone on with.
-_DEFAULTS: dict[str, object] = {"clips": False, "damage": {}, "moving": 0.0, "passes": 1}
+_DEFAULTS: dict[str, object] = {"clips": False, "damage": {}, "moving": 0.0, "passes": 1, "encoder": {}}
 
 
 class SampleJob(Protocol):

@@ -53,7 +53,8 @@ class PairDraw:
 
     dependents: chance of a dependent picture, for the frames mode, beside each that splice mode restores. clips: the whole
     damaged clip too. damage: weights of kinds (data.damage_mix). moving: chance of a moving camera. passes: after a pass
-    the true pictures are spliced in, and the next ones that recovery would see are taken too.
+    the true pictures are spliced in, and the next ones that recovery would see are taken too. encoder: options of x264 that
+    all clips are encoded with, over those that are drawn.
     """
 
     seed: int = 0
@@ -62,12 +63,14 @@ class PairDraw:
     damage: Mapping[str, float] = field(default_factory=lambda: dict(DAMAGE_WEIGHTS))
     moving: float = MOVING_SHARE
     passes: int = 1
+    encoder: Mapping[str, str] = field(default_factory=dict)
 
 
 def clip_variant(path: Path, draw: PairDraw, round_index: int = 0) -> Variant:
     """Return the treatment of the clip at `path` that belongs to (draw, clip name, round_index)."""
     rng = clip_generator(draw.seed, path.name, round_index)
-    return draw_variant(rng, *video_shape(path), draw.damage, draw.moving)
+    variant = draw_variant(rng, *video_shape(path), draw.damage, draw.moving)
+    return dataclasses.replace(variant, options={**variant.options, **draw.encoder})
 
 
 def make_samples(path: Path, draw: PairDraw, round_index: int = 0) -> Iterator[TrainingSample | ClipSample]:

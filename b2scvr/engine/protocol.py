@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from b2scvr.bitstream.encode import parse_options
+
 METRICS = ("ssim", "ssim65", "lpips", "vfid", "warping", "boundary")  # beside PSNR and the masks' ratios
 MASKS = ("predicted", "first", "given")
 COUNTED = ("damaged", "masked")
@@ -39,10 +41,7 @@ class Protocol:
     @property
     def encoder_options(self) -> dict[str, str]:
         """The options of x264 by name. Raises ValueError for one that is no KEY=VALUE."""
-        wrong = [option for option in self.encoder if "=" not in option]
-        if wrong:
-            raise ValueError(f"an option of the encoder is KEY=VALUE, like slices=4, got {wrong[0]!r}")
-        return dict(option.split("=", 1) for option in self.encoder)
+        return parse_options(self.encoder)
 
     @property
     def encoding(self) -> str:

@@ -129,6 +129,7 @@ class TrainSettings:
     dependents: float = 0.0  # footage: chance of a dependent picture beside each that splice mode restores
     damage: dict[str, float] = field(default_factory=lambda: dict(DAMAGE_WEIGHTS))  # footage: weights, data.damage_mix
     moving_camera: float = MOVING_SHARE  # footage: chance of a camera that pans and zooms
+    encoder: dict[str, str] = field(default_factory=dict)  # footage: options of x264 for all clips, over drawn ones
     passes: int = 1  # footage: repairs by the truth, after each of which further pictures are taken, and one
     validation: str | None = None  # another cache folder
     work_dir: str = "work_dirs/default"

@@ -134,7 +134,7 @@ def _make_trainer(config: Config, name: str, settings: StageSettings, run: Train
     if run.footage:
         drawn = {name: getattr(run, name) for name in ("round_batches", "dependents", "moving_camera", "passes")}
         weights = " ".join(f"{name}*{weight:g}" for name, weight in sorted(run.damage.items()))
-        trained_as["footage"] = {**drawn, "damage": weights}
+        trained_as["footage"] = {**drawn, "damage": weights} | ({"encoder": run.encoder} if run.encoder else {})
     if run.init:
         load_weights(run.init, {part: network})
         trained_as["init"] = run.init

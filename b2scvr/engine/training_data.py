@@ -33,7 +33,13 @@ def make_data(
         Path(run.work_dir) / stage / "pairs",
         lambda folder: opened(folder, settings.view),
         CacheSettings(
-            run.seed, run.dependents, WINDOWS in settings.samples, dict(run.damage), run.moving_camera, run.passes
+            run.seed,
+            run.dependents,
+            WINDOWS in settings.samples,
+            dict(run.damage),
+            run.moving_camera,
+            run.passes,
+            dict(run.encoder),
         ),
         run.round_batches,
         run.pair_workers,

@@ -167,3 +167,13 @@ def test_the_same_draw_gives_the_same_samples(footage):
         for name, array in array_fields(a.surroundings).items():
             assert np.array_equal(array, getattr(b.surroundings, name)), name
     assert clip_variant(footage, replace(draw, seed=2)) != clip_variant(footage, draw)
+
+
+def test_options_of_the_encoder_stand_over_drawn_ones(footage):
+    drawn = [clip_variant(footage, PairDraw(seed=1), number) for number in range(12)]
+    given = [clip_variant(footage, PairDraw(seed=1, encoder={"slices": "4"}), number) for number in range(12)]
+    assert any(variant.options for variant in drawn)
+    for before, after in zip(drawn, given, strict=True):
+        assert after == replace(before, options={**before.options, "slices": "4"})
+    sample = next(make_samples(footage, PairDraw(seed=1, damage={"144096": 1}, encoder={"slices": "4"})))
+    assert len(np.unique(np.argwhere(sample.surroundings.slice_start)[:, 0])) == 4

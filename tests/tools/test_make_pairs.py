@@ -46,6 +46,7 @@ def test_missing_footage_is_exit_code_3(tool, tmp_path, capsys):
     [
         (["--damage", "rpt"], "'rpt' is no kind (did you mean 'rtp'?)"),
         (["--damage", "rtp*much"], "'much' is no number"),
+        (["--encoder", "slices"], "is KEY=VALUE, like slices=4, got 'slices'"),
         (["--rounds", "0"], "--rounds must be at least 1, got 0"),
     ],
 )
