@@ -6,7 +6,7 @@ macroblock rows and columns, N pictures of a window, K candidates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 
@@ -16,6 +16,8 @@ MB_SIZE = 16  # luma samples on a side of a macroblock (H.264 3.97)
 MV_BLOCK = 8  # pixels on a side of a cell of the dense vector fields
 PARSER_VERSION = 7  # raised whenever the same bytes would give another ParsedClip
 
+Progress = Callable[[str, int, int], None]  # stage, done, total
+FirstMask = tuple[int, np.ndarray]  # display index and mask, uint8 [H, W], of the first damaged picture of a clip
 
 UNKNOWN_REFERENCE, MISSING_REFERENCE = -1, -2  # of a vector: not told; a picture that the stream does not hold
 NAL_UNIT = np.dtype(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -225,7 +225,7 @@ def forget(recent: dict[int, FrameMemory], index: int) -> None:
         if distance >= POINTERS - 1:
             del recent[other]
         elif distance >= NUM_MEMORIES - 1:
-            recent[other].features = recent[other].positions = None
+            recent[other] = replace(recent[other], features=None, positions=None)
 
 
 def _as_outputs(memories: Mapping[int, FrameMemory]) -> dict[int, dict[str, object]]:

@@ -18,7 +18,7 @@ from b2scvr.ops.batch import mask_at_pixels, pictures_to_tensor
 from b2scvr.ops.change_point import wrong_probability
 from b2scvr.ops.masks import at_pixels, visibly_overwritten
 from b2scvr.ops.scenes import scene_numbers, trusted_macroblocks
-from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip, PictureDamage, Surroundings
+from b2scvr.types import MB_SIZE, AccessUnitStatus, FirstMask, ParsedClip, PictureDamage, Surroundings
 
 WRONG = 0.5  # probability from which a pixel counts as wrong
 SMALLEST_DAMAGE = 0.02  # share of wrong pixels below which a picture that nobody reported counts as intact
@@ -60,7 +60,7 @@ class DamageDetector:
         return self._detect(surroundings)
 
     @torch.inference_mode()
-    def track(self, clip: ParsedClip, first_mask: tuple[int, np.ndarray] | None = None) -> Iterator[PictureDamage]:
+    def track(self, clip: ParsedClip, first_mask: FirstMask | None = None) -> Iterator[PictureDamage]:
         """Yield the damage of every picture of `clip`, in display order.
 
         Pictures that nothing touched are not looked at, but for `every_picture`. References are the nearest pictures, before and

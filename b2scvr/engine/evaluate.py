@@ -104,8 +104,7 @@ def _recover(recoverer: ClipRecoverer, twin: Twin, protocol: Protocol) -> tuple[
 
 def _tracks(recoverer: ClipRecoverer) -> bool:
     """Whether its detector goes through whole clips, like the published one, that is, from a first mask."""
-    detector = getattr(getattr(recoverer, "pipeline", None), "detector", None)
-    return bool(getattr(detector, "needs_clip", False))
+    return bool(getattr(getattr(recoverer, "pipeline", None), "tracks", False))
 
 
 def _filled(judge: Judge, twin: Twin, protocol: Protocol, found: tuple[str, RecoveredClip] | None) -> Iterator[Result]:

@@ -27,10 +27,9 @@ from b2scvr.engine.progress import StageProgress
 from b2scvr.engine.run_record import run_record, seed_everything
 from b2scvr.engine.write_results import Results, count_pictures
 from b2scvr.metrics.clip import Comparison
-from b2scvr.types import CorruptionMasks, InputError, RecoveredClip, SpliceError
+from b2scvr.types import CorruptionMasks, FirstMask, InputError, Progress, RecoveredClip, SpliceError
 
 STAGES = ("parse", "detect", "recover")
-Progress = Callable[[str, int, int], None]
 Telling = Callable[[Part], Progress]
 MasksOf = Callable[[Part], np.ndarray]  # of all pictures that a part was read with, uint8 [T, H, W], 1 = corrupted
 
@@ -50,15 +49,21 @@ class ClipRecoverer(Protocol):
         ...
 
     def recover_parts(
-        self, parts: Iterable[Part], given: MasksOf | None, telling: Telling
+        self, parts: Iterable[Part], given: MasksOf | None, telling: Telling, first_mask: FirstMask | None = None
     ) -> Iterator[tuple[Part, RecoveredClip]]:
-        """Yield the parts recovered, in order, with given masks or blind."""
+        """Yield the parts recovered, in order, with given masks, masks tracked from the first one, or blind."""
+        ...
+
+    def detect_parts(
+        self, parts: Iterable[Part], telling: Telling, first_mask: FirstMask | None = None
+    ) -> Iterator[tuple[Part, RecoveredClip]]:
+        """Yield the parts with their masks alone."""
         ...
 
     def detect(
-        self, coded: CodedClip, progress: Progress = ..., first_mask: tuple[int, np.ndarray] | None = None
+        self, coded: CodedClip, progress: Progress = ..., first_mask: FirstMask | None = None
     ) -> CorruptionMasks:
-        """Return the masks only; first_mask: display index and mask uint8 [H, W] of the first damaged picture."""
+        """Return the masks of a clip alone."""
         ...
 
 
@@ -171,14 +176,20 @@ class _Beside:
 
     truth: Truth | None
     masks: GivenMasks | None
-    first_mask: Path | None  # of the first damaged picture, or folder of masks
+    first_mask: FirstMask | None
+
+    @property
+    def are_masks_given(self) -> bool:
+        """Whether pictures may be damaged that the bitstream says nothing of."""
+        return self.masks is not None or self.first_mask is not None
 
 
 def _beside(job: Job, request: Request, file: CodedFile, alone: bool, seconds: dict[str, float]) -> _Beside:
     with _timed(seconds, "measure"):
         truth = open_truth(belonging_to(job, request.truth, alone), file) if request.truth else None
     masks = GivenMasks(belonging_to(job, request.masks, alone), file) if request.masks else None
-    return _Beside(truth, masks, belonging_to(job, request.first_mask, alone) if request.first_mask else None)
+    first = load_first_mask(belonging_to(job, request.first_mask, alone), len(file)) if request.first_mask else None
+    return _Beside(truth, masks, first)
 
 
 def _recover(
@@ -219,44 +230,17 @@ def _recovered(
     seconds: dict[str, float],
 ) -> Iterator[tuple[Part, RecoveredClip]]:
     """Yield the parts of a file recovered, or without `pictures` only with their damage found."""
-    is_whole = recoverer.needs_clip or beside.first_mask is not None
-    parts = map(CodedFile.whole, [file]) if is_whole else file.parts(with_before=beside.masks is not None)
+    parts = map(CodedFile.whole, [file]) if recoverer.needs_clip else file.parts(with_before=beside.are_masks_given)
     read = _read_each(parts, seconds)
     if not pictures:
-        return ((part, _only_detected(part, beside, recoverer, telling, seconds)) for part in read)
-    given: MasksOf | None = beside.masks.of if beside.masks is not None else None
-    if beside.first_mask is not None:  # the others are tracked from it before anything is recovered
-        given = partial(_tracked, beside=beside, recoverer=recoverer, telling=telling, seconds=seconds)
-    return recoverer.recover_parts(read, given, telling)
+        return recoverer.detect_parts(read, telling, beside.first_mask)
+    given = beside.masks.of if beside.masks is not None else None
+    return recoverer.recover_parts(read, given, telling, beside.first_mask)
 
 
 def _compare(comparison: Comparison, part: Part, recovered: RecoveredClip, clean: np.ndarray, pictures: bool) -> None:
     frames = part.take(recovered.frames) if pictures else None
     comparison.add(part.take(part.coded.clip.frames), frames, part.take(recovered.masks.masks), clean)
-
-
-def _only_detected(
-    part: Part, beside: _Beside, recoverer: ClipRecoverer, telling: Telling, seconds: dict[str, float]
-) -> RecoveredClip:
-    """Only find the damage of a part; what is around it may be damaged: that is another part's."""
-    clip, masks = part.coded.clip, CorruptionMasks.blank(part.coded.clip)
-    if part.is_damaged or beside.first_mask is not None:
-        with _timed(seconds, "detect"):
-            masks = _masks(part, beside, recoverer, telling)
-    return RecoveredClip(clip.frames, masks, "detect", None, (), {}, clip.notes)
-
-
-def _tracked(
-    part: Part, beside: _Beside, recoverer: ClipRecoverer, telling: Telling, seconds: dict[str, float]
-) -> np.ndarray:
-    """Return the masks of a part as they are tracked from the first one, uint8 [T, H, W]."""
-    with _timed(seconds, "track"):
-        return _masks(part, beside, recoverer, telling).masks
-
-
-def _masks(part: Part, beside: _Beside, recoverer: ClipRecoverer, telling: Telling) -> CorruptionMasks:
-    first = load_first_mask(beside.first_mask, part.coded.clip) if beside.first_mask is not None else None
-    return recoverer.detect(part.coded, telling(part), first)
 
 
 def _telling(progress: Progress, count: int, part: Part) -> Progress:

@@ -12,7 +12,7 @@ from b2scvr.bitstream.demux import ELEMENTARY
 from b2scvr.bitstream.parts import CodedFile, Part
 from b2scvr.data.bscv.align_units import align_units
 from b2scvr.data.bscv.layout import DAMAGED_SUFFIX
-from b2scvr.types import InputError, ParsedClip
+from b2scvr.types import FirstMask, InputError
 from b2scvr.write.png import SUFFIXES as PICTURE_SUFFIXES
 from b2scvr.write.png import list_pictures, read_mask, read_masks, read_pictures
 
@@ -172,21 +172,17 @@ class GivenMasks:
             )
 
 
-def load_first_mask(path: Path, clip: ParsedClip) -> tuple[int, np.ndarray]:
+def load_first_mask(path: Path, count: int) -> FirstMask:
     """Return display index and mask, uint8 [H, W], of the first damaged picture.
 
     path: a picture whose name is its number, like 00009.png, or a folder of them, of which the first that is not empty is
-    taken. Raises InputError when there is none, or it is not of a picture of `clip`.
+    taken. Raises InputError when there is none, or it is not of one of `count` pictures.
     """
     files = [path] if path.is_file() else [p for p in sorted(path.iterdir()) if p.suffix.lower() in PICTURE_SUFFIXES]
     for file in files:
-        if not file.stem.isdigit() or int(file.stem) >= len(clip):
-            raise InputError(f"{file}: the name must be the number of one of {len(clip)} pictures, like 00009.png")
+        if not file.stem.isdigit() or int(file.stem) >= count:
+            raise InputError(f"{file}: the name must be the number of one of {count} pictures, like 00009.png")
         mask = read_mask(file)
-        if mask.shape != clip.frames.shape[1:3]:
-            raise InputError(
-                f"{file}: is {mask.shape[1]}x{mask.shape[0]}, the input {clip.frames.shape[2]}x{clip.frames.shape[1]}"
-            )
         if mask.any():
             return int(file.stem), mask
     raise InputError(f"{path}: holds no mask that marks anything")

@@ -24,7 +24,7 @@ from b2scvr.data.workers import WorkerLostError, run_jobs
 from b2scvr.engine.protocol import DILATION_STEPS, Protocol
 from b2scvr.metrics.masks import damaged_pictures, mask_truth
 from b2scvr.metrics.resize import resize_masks, resize_pictures
-from b2scvr.types import InputError, SpliceError
+from b2scvr.types import FirstMask, InputError, SpliceError
 
 CHAIN = " + "  # between damage models that are applied one after the other
 _BRANCH_FOLDERS = (layout.STREAMS, *layout.PICTURE_FOLDERS)
@@ -62,7 +62,7 @@ class Twin:
         """Return the masks as the published test code hands them to the network: dilated, uint8 [T, H, W]."""
         return np.stack([cv2.dilate(mask, _CROSS, iterations=DILATION_STEPS) for mask in self.masks])
 
-    def first_mask(self) -> tuple[int, np.ndarray] | None:
+    def first_mask(self) -> FirstMask | None:
         """Return display index and mask of the first damaged picture; None when there is none."""
         marked = np.flatnonzero(self.masks.any(axis=(1, 2)))
         return (int(marked[0]), self.masks[marked[0]]) if len(marked) else None

@@ -14,10 +14,11 @@ from b2scvr.bitstream.parts import Part
 from b2scvr.cfc import MaskedClip
 from b2scvr.ops.masks import visibly_overwritten
 from b2scvr.pipeline.detection import detect_clip
-from b2scvr.pipeline.pictures import WRONG, PictureWork, Progress, damaged_slots
-from b2scvr.types import AccessUnitStatus, CorruptionMasks, RecoveredClip
+from b2scvr.pipeline.pictures import WRONG, PictureWork, damaged_slots
+from b2scvr.types import AccessUnitStatus, CorruptionMasks, Progress, RecoveredClip
 
-GivenMasks = Callable[[Part], np.ndarray]  # uint8 [T, H, W] of all pictures that a part was read with, 1 = corrupted
+# uint8 [T, H, W] of all pictures that a part was read with, 1 = corrupted; None: nothing is given for this part.
+GivenMasks = Callable[[Part], np.ndarray | None]
 
 
 class FramesMode:
@@ -108,7 +109,7 @@ class _Feed:
         if masks is None and not part.is_damaged:
             found = CorruptionMasks.blank(clip)
         elif masks is None:
-            found = detect_clip(self.work, clip)
+            found = detect_clip(self.work, part.coded)
         else:
             found = CorruptionMasks(masks, np.ones(len(clip), np.float32)).validate(clip)
         found.masks = np.maximum(found.masks, clip.lost[:, None, None])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
 from typing import Protocol
@@ -18,9 +18,8 @@ from b2scvr.fill.interpolated import keep_interpolated
 from b2scvr.fill.resize import resize_damage, resize_picture, resize_surroundings
 from b2scvr.ops.compute import side_by_side
 from b2scvr.ops.masks import at_pixels, within
-from b2scvr.types import AccessUnitStatus, ParsedClip, PictureDamage, PictureType, Surroundings
+from b2scvr.types import AccessUnitStatus, ParsedClip, PictureDamage, PictureType, Progress, Surroundings
 
-Progress = Callable[[str, int, int], None]  # stage, done, total
 NEXT_TO_ALL = 0.9  # share of macroblocks
 FEW = 2  # pictures
 WRONG = 0.5  # a pixel at least this probably wrong is marked, and in frames mode replaced

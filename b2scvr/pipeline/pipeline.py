@@ -12,12 +12,12 @@ from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.parts import Part
 from b2scvr.bitstream.reader import decode_guarded
 from b2scvr.ops.masks import DIFFERENCE_LEVELS
-from b2scvr.pipeline.detection import FirstMask, detect_clip
+from b2scvr.pipeline.detection import PartDetection, detect_clip
 from b2scvr.pipeline.drift_mode import DriftMode
 from b2scvr.pipeline.frames_mode import FramesMode, GivenMasks
-from b2scvr.pipeline.pictures import PictureDetector, PictureRestorer, PictureWork, Progress, no_progress
+from b2scvr.pipeline.pictures import PictureDetector, PictureRestorer, PictureWork, no_progress
 from b2scvr.pipeline.splice_mode import Decode, SpliceMode
-from b2scvr.types import AccessUnitStatus, CorruptionMasks, RecoveredClip, SpliceError
+from b2scvr.types import AccessUnitStatus, CorruptionMasks, FirstMask, Progress, RecoveredClip, SpliceError
 
 Telling = Callable[[Part], Progress]
 MODES = ("auto", "splice", "drift", "frames")
@@ -51,25 +51,48 @@ class Pipeline:
         self._splice = SpliceMode(self._work, decode, difference_levels)
         self._drift = DriftMode(self._work, difference_levels)
         self._frames = FramesMode(self._work)
-        # A detector that tracks through whole clips can't judge one picture, nor a part of a clip.
-        self.needs_clip = bool(getattr(detector, "needs_clip", False))
+        self.tracks = hasattr(detector, "begin")  # from picture to picture: it can't judge one
+        self.needs_clip = bool(getattr(detector, "needs_clip", False))  # parts of a clip are not enough
 
     def recover_parts(
-        self, parts: Iterable[Part], given: GivenMasks | None, telling: Telling
+        self, parts: Iterable[Part], given: GivenMasks | None, telling: Telling, first_mask: FirstMask | None = None
     ) -> Iterator[tuple[Part, RecoveredClip]]:
-        """Yield the parts of a file, in order, recovered; a part without damage of its own is not looked at.
+        """Yield the parts of a file, in order, recovered; a part without damage of its own is left as it is.
 
-        given: the masks of a part, see `recover`; telling: what a part's progress is told to.
+        given: the masks of a part, see `recover`; first_mask: from which the others are tracked before anything is
+        recovered; telling: what a part's progress is told to.
         """
+        begun = self._begun(parts, telling)
+        if given is None and (self.tracks or first_mask is not None):
+            tracked = _Tracked(PartDetection(self._work, first_mask), self.mode)
+            yield from self._recover_parts(begun, tracked.of)
+            tracked.detection.finish()
+        else:
+            yield from self._recover_parts(begun, given)
+
+    def detect_parts(
+        self, parts: Iterable[Part], telling: Telling, first_mask: FirstMask | None = None
+    ) -> Iterator[tuple[Part, RecoveredClip]]:
+        """Yield the parts of a file, in order, with the masks of their damaged pictures alone; see `recover_parts`."""
+        detection = PartDetection(self._work, first_mask)
+        for part in self._begun(parts, telling):
+            clip, masks = part.coded.clip, CorruptionMasks.blank(part.coded.clip)
+            if part.is_damaged or self.tracks or first_mask is not None:
+                masks = detection.of(part)
+            yield part, RecoveredClip(clip.frames, masks, "detect", None, (), self._work.seconds, clip.notes)
+            del part, clip, masks  # before the next ones come
+        detection.finish()
+
+    def _recover_parts(self, parts: Iterable[Part], given: GivenMasks | None) -> Iterator[tuple[Part, RecoveredClip]]:
         if self._frames.takes_clips and (self.mode == "frames" or given is not None):
-            yield from self._frames.recover_parts(self._begun(parts, telling), given)
+            yield from self._frames.recover_parts(parts, given)
             return
         for part in parts:
             masks = None if given is None else given(part)
             if masks is None and not part.is_damaged:
                 yield part, _untouched(part.coded)
             else:
-                yield part, self.recover(part.coded, masks, telling(part))
+                yield part, self._recover(part.coded, masks)
             del part, masks  # before the next ones come
 
     def _begun(self, parts: Iterable[Part], telling: Telling) -> Iterator[Part]:
@@ -86,16 +109,18 @@ class Pipeline:
         `coded.clip` is not changed but for the vectors next to broken pictures, which are read again (restore_vectors).
         """
         self._work.begin(progress)
+        return self._recover(coded, given_masks)
+
+    def _recover(self, coded: CodedClip, given_masks: np.ndarray | None) -> RecoveredClip:
         clip = coded.clip
         if given_masks is not None:
             CorruptionMasks(given_masks, np.ones(len(clip), np.float32)).validate(clip)
             return self._frames.recover(coded, given_masks)
         if not (clip.status != AccessUnitStatus.INTACT).any():
             return _untouched(coded)
-        if self.needs_clip:
-            if self.mode == "splice":
-                raise SpliceError("this detector tracks through whole clips; broken pictures alone it can't judge")
-            return self._frames.recover(coded, self.detect(coded, progress).masks)
+        if self.tracks:
+            _require_unspliced(self.mode)
+            return self._frames.recover(coded, detect_clip(self._work, coded).masks)
         if self.mode == "frames":
             return self._frames.recover(coded, None)
         if self.mode == "drift":
@@ -112,7 +137,7 @@ class Pipeline:
     ) -> CorruptionMasks:
         """Return the masks of all damaged pictures of `coded` without restoring any; see `detect_clip`."""
         self._work.begin(progress)
-        return detect_clip(self._work, coded.clip, first_mask)
+        return detect_clip(self._work, coded, first_mask)
 
     def _recover_unspliced(self, coded: CodedClip, *reasons: str) -> RecoveredClip:
         """Recover along the stream's vectors where it has some, else picture by picture; a note gives the reasons."""
@@ -127,6 +152,27 @@ class Pipeline:
             recovered = self._drift.recover(coded)
         notes = (f"recovered in {recovered.mode} mode: {'; '.join(reasons)}",) if reasons else ()
         return dataclasses.replace(recovered, notes=recovered.notes + notes)
+
+
+class _Tracked:
+    """The masks that a detector finds, in place of given ones; None for a part that nothing touched."""
+
+    def __init__(self, detection: PartDetection, mode: str) -> None:
+        self.detection, self.mode = detection, mode
+
+    def of(self, part: Part) -> np.ndarray | None:
+        """Return the masks of all pictures of a part, uint8 [T, H, W]. Parts must come in order."""
+        if self.detection.first_mask is not None:
+            return self.detection.of(part).masks
+        if part.is_damaged:
+            _require_unspliced(self.mode)
+        masks = self.detection.of(part).masks  # of an intact part too: what comes behind is tracked through it
+        return masks if part.is_damaged else None
+
+
+def _require_unspliced(mode: str) -> None:
+    if mode == "splice":
+        raise SpliceError("this detector tracks through whole clips; broken pictures alone it can't judge")
 
 
 def _untouched(coded: CodedClip) -> RecoveredClip:

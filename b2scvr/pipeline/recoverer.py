@@ -17,13 +17,12 @@ from b2scvr.checkpoints.load import load_weights
 from b2scvr.config import Config, load_config
 from b2scvr.dac import Calibration, make_tracker
 from b2scvr.ops.compute import keep_freed_memory, pick_device, pick_dtype
-from b2scvr.pipeline.detection import FirstMask
 from b2scvr.pipeline.frames_mode import GivenMasks
-from b2scvr.pipeline.pictures import Progress, no_progress
+from b2scvr.pipeline.pictures import no_progress
 from b2scvr.pipeline.pipeline import Pipeline, Telling
 from b2scvr.pipeline.splice_mode import Decode
 from b2scvr.registry import MODELS
-from b2scvr.types import CorruptionMasks, RecoveredClip
+from b2scvr.types import CorruptionMasks, FirstMask, Progress, RecoveredClip
 
 PIPELINE_OPTIONS = ("difference_levels", "hindsight")  # arguments of Pipeline that a config may give
 ROOT = Path(__file__).resolve().parents[2]  # configs/ and checkpoints/ live there
@@ -75,10 +74,16 @@ class Recoverer:
         return self.pipeline.needs_clip
 
     def recover_parts(
-        self, parts: Iterable[Part], given: GivenMasks | None, telling: Telling
+        self, parts: Iterable[Part], given: GivenMasks | None, telling: Telling, first_mask: FirstMask | None = None
     ) -> Iterator[tuple[Part, RecoveredClip]]:
         """Yield the parts of a file recovered; see Pipeline.recover_parts."""
-        return self.pipeline.recover_parts(parts, given, telling)
+        return self.pipeline.recover_parts(parts, given, telling, first_mask)
+
+    def detect_parts(
+        self, parts: Iterable[Part], telling: Telling, first_mask: FirstMask | None = None
+    ) -> Iterator[tuple[Part, RecoveredClip]]:
+        """Yield the parts of a file with their masks alone; see Pipeline.detect_parts."""
+        return self.pipeline.detect_parts(parts, telling, first_mask)
 
     def recover(
         self, coded: CodedClip, given_masks: np.ndarray | None = None, progress: Progress = no_progress

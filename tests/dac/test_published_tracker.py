@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -128,6 +130,52 @@ def test_what_is_held_does_not_grow_with_the_clip(make_clip, both):
     assert max(most) <= 2 * 7 + STARTS + 1 < REACH, "six pictures a direction and the one in hand, and the starts"
 
 
+def parts_of(clip, borders, before, behind):
+    """Yield clip, own pictures and number of the first picture of each part between `borders`, with others around."""
+    for begin, end in itertools.pairwise(borders):
+        first, last = max(begin - before, 0), min(end + behind, len(clip))
+        arrays = {f.name: getattr(clip, f.name) for f in fields(clip)}
+        arrays |= {name: value[first:last] for name, value in arrays.items() if isinstance(value, np.ndarray)}
+        yield replace(clip, **arrays), slice(begin - first, end - first), first
+
+
+@pytest.mark.parametrize("given", [None, 6])
+def test_parts_come_to_the_same_as_the_whole(make_clip, given):
+    status = [OK, D, OK, B, D, D, OK, B, D, OK, OK, B, D, D, OK, D, B, OK]
+    clip = make_clip(status, scenes=[0] * 5 + [1] * 4 + [0] * 9)
+    whole, first = Script(), None if given is None else first_mask(given)
+    expected = list(PublishedTracker(whole).track(clip, first))
+    parted = Script()
+    tracking, found = PublishedTracker(parted).begin(first), []
+    for part, own, before in parts_of(clip, (0, 4, 5, 10, 18), before=3, behind=2):
+        told = list(tracking.follow(part, own, before))
+        assert len(told) == len(part) - own.start, "those behind are looked at ahead"
+        found += told[: own.stop - own.start]
+    tracking.finish()
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one.mask, other.mask) and one.confidence == other.confidence
+    # The last look at a picture is the one in its own part, with the memories that the whole clip has there.
+    assert {call[0]: call for call in parted.of("forth")} == {call[0]: call for call in whole.of("forth")}
+    assert len(parted.of("forth")) > len(whole.of("forth"))
+
+
+def test_parts_may_be_damaged_before_the_start(make_clip):
+    clip = make_clip([D, OK, OK, B, D, OK])
+    parts = list(parts_of(clip, (0, 3, 6), before=0, behind=0))
+    tracking = PublishedTracker(Script()).begin()
+    found = [damage for part in parts for damage in tracking.follow(*part)]
+    tracking.finish()
+    assert [f.mask.any() for f in found] == [False, False, False, True, True, False] and found[0].confidence == 0
+    tracking = PublishedTracker(Script()).begin()
+    list(tracking.follow(*parts[0]))
+    with pytest.raises(InputError, match="--first-mask"):
+        tracking.finish()
+
+
+def test_only_the_backward_direction_needs_the_whole_clip():
+    assert not PublishedTracker(Script()).needs_clip and PublishedTracker(Script(), both_directions=True).needs_clip
+
+
 def test_an_undamaged_clip_is_not_looked_at(make_clip):
     network = Script()
     found = list(PublishedTracker(network).track(make_clip([OK, OK])))
@@ -136,7 +184,7 @@ def test_an_undamaged_clip_is_not_looked_at(make_clip):
 
 def test_without_a_start_and_for_single_pictures_it_says_what_to_do(make_clip):
     with pytest.raises(InputError, match="--first-mask"):
-        next(PublishedTracker(Script()).track(make_clip([OK, D, D])))
+        list(PublishedTracker(Script()).track(make_clip([OK, D, D])))
     with pytest.raises(SpliceError, match="whole clips"):
         PublishedTracker(Script()).detect(None)
 

@@ -16,6 +16,7 @@ from b2scvr.bitstream.nal import START_CODE, NalType
 from b2scvr.bitstream.parts import CodedFile
 from b2scvr.bitstream.specimens import ALL, GOP, make, moving_pictures
 from b2scvr.config import load_config
+from b2scvr.dac.published_tracker import PublishedTracker
 from b2scvr.engine import infer
 from b2scvr.engine.infer import Request, run
 from b2scvr.engine.inputs import Job
@@ -117,9 +118,9 @@ def test_a_part_without_damage_of_its_own_is_not_looked_at(recover, clean, monke
     units = reader.decode(clean).access_units
     units[30] = units[30][: len(units[30]) // 2]
     seen = []
-    work = Pipeline.recover
+    work = Pipeline._recover
     monkeypatch.setattr(
-        Pipeline, "recover", lambda self, coded, *rest: seen.append(len(coded.clip)) or work(self, coded, *rest)
+        Pipeline, "_recover", lambda self, coded, *rest: seen.append(len(coded.clip)) or work(self, coded, *rest)
     )
     folder, found = recover(b"".join(units), in_parts=True, mode="splice")
     assert len(seen) == 1 and found["mode"] == "splice" and found["restored"] == [30]
@@ -176,6 +177,20 @@ def test_given_masks_and_other_stages_work_in_parts(recover, damaged, tmp_path):
     )
 
 
+def random_weights(config, folder):
+    """Write weights of the config's networks, drawn anew; return the file."""
+    torch.manual_seed(0)
+    networks = {part: MODELS.build(config[part]) for part in ("dac", "cfc")}
+    values = {
+        f"{part}.{name}": value.clone().contiguous()
+        for part, network in networks.items()
+        if isinstance(network, torch.nn.Module)
+        for name, value in network.state_dict().items()
+    }
+    save_file(values, folder / "random.safetensors")
+    return folder / "random.safetensors"
+
+
 @pytest.mark.parametrize("schedule", ["exact", "fast"])
 def test_windows_of_the_full_network_reach_from_part_to_part(recover, clean, tmp_path, schedule):
     """These pictures decode alike wherever the reading begins, so that each part gives what the whole file gives."""
@@ -184,13 +199,9 @@ def test_windows_of_the_full_network_reach_from_part_to_part(recover, clean, tmp
         units[broken] = units[broken][: len(units[broken]) // 2]
     config = load_config("configs/cfc/corrected_small.py")
     config["frames"]["schedule"] = schedule
-    torch.manual_seed(0)
-    network = MODELS.build(config["cfc"])
-    save_file(
-        {f"cfc.{name}": value.contiguous() for name, value in network.state_dict().items()}, tmp_path / "w.safetensors"
-    )
+    weights = random_weights(config, tmp_path)
     runs = [
-        recover(b"".join(units), in_parts, config=config, checkpoint=tmp_path / "w.safetensors", mode="frames")
+        recover(b"".join(units), in_parts, config=config, checkpoint=weights, mode="frames")
         for in_parts in (False, True)
     ]
     (whole, found), (parts, found_in_parts) = runs
@@ -198,6 +209,52 @@ def test_windows_of_the_full_network_reach_from_part_to_part(recover, clean, tmp
     assert {name: found_in_parts[name] for name in COUNTED[:-1]} == {name: found[name] for name in COUNTED[:-1]}
     assert np.array_equal(read_pictures(whole / "frames"), read_pictures(parts / "frames"))
     assert not np.array_equal(read_pictures(parts / "frames"), reader.decode(b"".join(units)).clip.frames)
+
+
+@pytest.fixture
+def published_small():
+    """Both published networks, at sizes for a test."""
+    config = load_config("configs/cfc/corrected_small.py")
+    trunk = {"embed_dim": 24, "stages": (1, 1, 2, 1), "window_spec": (8, 4, 4, 2), "global_att_blocks": (3,)}
+    config["dac"] = {
+        "type": "PublishedDetector",
+        "sam": {"image_size": 64, **trunk},
+        "neck": {"blocks": 1, "depth": 1, "window": 4},
+    }
+    return config
+
+
+@pytest.mark.parametrize("recovery", ["windows", "pictures"])
+@pytest.mark.parametrize("first", [None, 14])
+def test_the_published_detector_tracks_from_part_to_part(
+    recover, clean, tmp_path, monkeypatch, published_small, recovery, first
+):
+    units = reader.decode(clean).access_units
+    for broken in (4, 22, 23):
+        units[broken] = units[broken][: len(units[broken]) // 2]
+    if recovery == "pictures":
+        published_small["cfc"] = {"type": "VectorFill"}
+    given = {}
+    if first is not None:
+        mask = np.zeros((first + 1, *SIZE), np.uint8)
+        mask[first, 40:, :64] = 1
+        write_masks(tmp_path / "first", mask)
+        given["first_mask"] = tmp_path / "first"
+    weights, shows, marks, counts = random_weights(published_small, tmp_path), [], [], []
+    for stage in ("recover", "detect"):
+        for in_parts in (False, True):
+            monkeypatch.setattr(PublishedTracker, "needs_clip", not in_parts)
+            folder, found = recover(
+                b"".join(units), in_parts, config=published_small, checkpoint=weights, stage=stage, **given
+            )
+            marks.append(read_masks(folder / "masks"))
+            counts.append({key: found[key] for key in COUNTED[:3]})
+            if stage == "recover":
+                assert found["mode"] == "frames" and len(found["restored"]) == marks[-1].any((1, 2)).sum() > 0
+                shows.append(read_pictures(folder / "frames"))
+    assert np.array_equal(*shows) and all(np.array_equal(marks[0], other) for other in marks[1:])
+    assert all(one == counts[0] for one in counts)
+    assert not marks[0][: first or 4].any()
 
 
 def test_notes_on_parts_become_notes_on_the_file():

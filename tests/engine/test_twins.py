@@ -106,10 +106,10 @@ def test_at_another_size_pictures_and_masks_are_all_there_is(dataset):
 class Tracker:
     """Starts from the first mask and finds nothing more."""
 
-    needs_clip = True
+    tracks = True
 
     def __init__(self):
-        self.pipeline, self.detector, self.first = self, self, None
+        self.pipeline, self.first = self, None
 
     def detect(self, coded, first_mask=None):
         self.first = first_mask

@@ -291,29 +291,33 @@ def test_a_lost_access_unit_whose_numbering_cannot_be_told_is_recovered_in_frame
 
 
 class Tracker(Oracle):
-    """Marks the damaged pictures wholly, from the first mask on where there is one; can do it for whole clips only."""
+    """Marks the damaged pictures wholly, from the first mask on where there is one; goes from picture to picture."""
 
-    needs_clip = True
+    def begin(self, first_mask=None):
+        self.first_mask, self.is_finished = first_mask, False
+        return self
 
-    def track(self, clip, first_mask=None):
-        self.first_mask = first_mask
-        for slot, status in enumerate(clip.status):
-            damaged = status != AccessUnitStatus.INTACT and slot >= (first_mask or (0,))[0]
+    def follow(self, clip, own, before=0):
+        for slot, status in enumerate(clip.status[own.start :], own.start):
+            damaged = status != AccessUnitStatus.INTACT and before + slot >= (self.first_mask or (0,))[0]
             mask = np.full(clip.frames.shape[1:3], float(damaged), np.float32)
             yield PictureDamage(np.full(clip.mode.shape[1:], float(damaged), np.float32), mask, 0.25)
+
+    def finish(self):
+        self.is_finished = True
 
     def detect(self, surroundings):
         raise AssertionError("a tracker is not asked for one picture")
 
 
-def test_a_detector_that_tracks_is_given_the_clip(streams):
+def test_a_detector_that_tracks_goes_through_the_clip(streams):
     clean, damaged = reader.decode(streams[0]).clip, reader.decode(streams[1])
     tracker = Tracker(clean)
     pipeline = Pipeline(tracker, Oracle(clean), decode=reader.decode)
     touched = damaged.clip.status != AccessUnitStatus.INTACT
     start = int(np.flatnonzero(touched)[2])
     found = pipeline.detect(damaged, first_mask=(start, np.ones(damaged.clip.frames.shape[1:3], np.uint8)))
-    assert tracker.first_mask[0] == start and (found.confidence == 0.25).all()
+    assert tracker.first_mask[0] == start and (found.confidence == 0.25).all() and tracker.is_finished
     assert np.array_equal(found.masks.any(axis=(1, 2)), touched & (np.arange(len(touched)) >= start))
     recovered = pipeline.recover(damaged)
     assert recovered.mode == "frames" and np.array_equal(recovered.frames, clean.frames)
@@ -325,11 +329,13 @@ def test_a_detector_that_tracks_is_given_the_clip(streams):
 
 def test_a_first_mask_needs_a_detector_that_tracks(streams):
     damaged = reader.decode(streams[1])
-    oracle = Oracle(damaged.clip)
+    oracle, size = Oracle(damaged.clip), damaged.clip.frames.shape[1:3]
     with pytest.raises(InputError, match="takes no first mask"):
-        Pipeline(oracle, oracle).detect(damaged, first_mask=(0, np.ones(damaged.clip.frames.shape[1:3], np.uint8)))
+        Pipeline(oracle, oracle).detect(damaged, first_mask=(0, np.ones(size, np.uint8)))
+    with pytest.raises(InputError, match=f"first mask is 8x4, the input {size[1]}x{size[0]}"):
+        Pipeline(Tracker(damaged.clip), oracle).detect(damaged, first_mask=(0, np.ones((4, 8), np.uint8)))
 
 
-def test_only_a_detector_that_tracks_needs_the_whole_clip():
-    assert Pipeline(Tracker, None).needs_clip
-    assert not Pipeline(None, None).needs_clip
+def test_a_detector_may_need_the_whole_clip():
+    assert not Pipeline(Tracker, None).needs_clip and not Pipeline(None, None).needs_clip
+    assert Pipeline(type("Whole", (Tracker,), {"needs_clip": True}), None).needs_clip

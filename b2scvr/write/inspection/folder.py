@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.describe import Summary, absent_evidence, access_units
-from b2scvr.types import AccessUnitStatus, ParsedClip
+from b2scvr.types import AccessUnitStatus, ParsedClip, Progress
 from b2scvr.write.inspection.layers import draw_layer
 from b2scvr.write.inspection.tables import count_pictures
 from b2scvr.write.inspection.timeline import draw_timeline
 from b2scvr.write.png import write_picture
 from b2scvr.write.video import write_video
 
-Progress = Callable[[str, int, int], None]  # stage, done, total
 WORST = 4  # pictures of the choice "worst"
 NAMED_CHOICES = ("worst", "damaged", "all")
 
