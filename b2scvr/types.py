@@ -14,7 +14,7 @@ import numpy as np
 
 MB_SIZE = 16  # luma samples on a side of a macroblock (H.264 3.97)
 MV_BLOCK = 8  # pixels on a side of a cell of the dense vector fields
-PARSER_VERSION = 7  # raised whenever the same bytes would give another ParsedClip
+PARSER_VERSION = 8  # raised whenever the same bytes would give another ParsedClip
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 FirstMask = tuple[int, np.ndarray]  # display index and mask, uint8 [H, W], of the first damaged picture of a clip
@@ -126,7 +126,9 @@ class ParsedClip:
     partition: np.ndarray  # uint8 [T, h, w] of Partition
     qp: np.ndarray  # int8 [T, h, w], 0..51, -1 unknown
     concealed: np.ndarray  # bool [T, h, w], the decoder invented this macroblock
-    noticed: np.ndarray  # bool [T, h, w], here the entropy decoder noticed that something was wrong
+    noticed: (
+        np.ndarray
+    )  # bool [T, h, w], here the entropy decoder noticed an error, or at the slice's end if it read beyond
     exhausted: np.ndarray  # bool [T], all that it noticed in the picture was that bits ran out or slices are not there
     slice_start: np.ndarray  # bool [T, h, w], first macroblock of a slice
     damage_trace: np.ndarray  # float32 [T, h, w] in [0, 1], concealment carried along vectors
@@ -220,7 +222,7 @@ class Surroundings:
     candidate_valid: np.ndarray  # float32 [K, H, W] in [0, 1], how far the candidate's source is known to be good
     evidence: np.ndarray  # float32 [C, h, w], see ops.evidence.CHANNELS
     damage_trace: np.ndarray  # float32 [h, w] in [0, 1]
-    concealed: np.ndarray  # bool [h, w], the decoder invented it; less what it had decoded before (types.Overwritten)
+    concealed: np.ndarray  # bool [h, w], the decoder invented it, less what it had decoded before (types.Overwritten)
     slice_start: np.ndarray  # bool [h, w]
     broken: (
         bool  # True: lost bits of its own, damage is a raster suffix of its slices; False: a dependent or lost picture

@@ -24,7 +24,7 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import VideoReformatter
 
 from b2scvr.bitstream import motion_vectors, prediction_modes
-from b2scvr.bitstream.concealment import concealment_from_log, is_exhausted, noticed_in_log
+from b2scvr.bitstream.concealment import Concealment, concealment_from_log, is_exhausted, noticed_in_log
 from b2scvr.bitstream.demux import MAX_PIXELS
 from b2scvr.bitstream.nal import START_CODE, NalType, scan
 from b2scvr.bitstream.packet import decode_logged, open_decoder, padded_packet
@@ -175,9 +175,17 @@ class Decoder:
                 self.found.concealed[index] = invented.concealed
                 self.found.distrusted[index] = invented.distrusted
                 self.found.noticed[index] = noticed_in_log(messages)
-                if is_exhausted(messages):
+                if invented.overrun:
+                    self._ascribe(index, invented)
+                elif is_exhausted(messages):
                     self.found.exhausted.add(index)
         self._collect(frames, messages)
+
+    def _ascribe(self, index: int, invented: Concealment) -> None:
+        """Count what was noticed where another slice stands now as noticed at the end of the one that was read on."""
+        hidden = set(map(tuple, np.argwhere(invented.concealed).tolist()))
+        inside = [place for place in self.found.noticed[index] if place in hidden]
+        self.found.noticed[index] = [*invented.overrun, *inside]
 
     def _collect(self, frames: list[av.VideoFrame], messages: list[str]) -> None:
         """Take the frames that one packet put out, each with its rows of macroblock modes in `messages`."""

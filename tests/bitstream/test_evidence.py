@@ -72,22 +72,41 @@ def status_messages(codes):
     return [f"{code:2X} " for code in codes]
 
 
+# What libavcodec prints of a macroblock: 1 a slice starts here, 0x70 it ends, 0xE an error, 0x7F never decoded.
 def test_concealment_reaches_back_as_far_as_the_decoder_says():
-    codes = [1] + [0] * 5 + [0x7F] * 4
+    codes = [1] + [0] * 5 + [0xE] + [0x7F] * 3
     found = concealment_from_log([*status_messages(codes), "concealing 7 DC, 7 AC, 7 MV errors in P frame\n"], 2, 5)
     assert found.concealed.reshape(-1).tolist() == [False] * 3 + [True] * 7
     assert found.distrusted.reshape(-1).tolist() == [False] * 3 + [True] * 3 + [False] * 4
 
 
 def test_concealment_stops_at_the_slice_start():
-    codes = [1, 0, 0, 0, 0, 1, 0, 0x7F, 0x7F, 0x7F]
+    codes = [1, 0, 0, 0, 0x70, 1, 0, 0xE, 0x7F, 0x7F]
     found = concealment_from_log([*status_messages(codes), "concealing 9 DC, 9 AC, 9 MV errors in P frame\n"], 2, 5)
     assert found.concealed.reshape(-1).tolist() == [False] * 5 + [True] * 5
     assert np.flatnonzero(found.distrusted).tolist() == [5, 6]
 
 
+def test_before_a_slice_that_is_not_there_nothing_is_distrusted():
+    codes = [1, 0, 0x70, 0x7F, 0x7F, 1, 0, 0xE, 0x7F, 0x7F]
+    found = concealment_from_log([*status_messages(codes), "concealing 7 DC, 7 AC, 7 MV errors in P frame\n"], 2, 5)
+    assert np.flatnonzero(found.concealed).tolist() == [3, 4, 5, 6, 7, 8, 9]
+    assert np.flatnonzero(found.distrusted).tolist() == [5, 6]
+
+
+@pytest.mark.parametrize("others", [[0] * 4 + [0x70], [0, 0xE, 0x7F, 0x7F, 0x7F]])
+def test_a_slice_whose_end_another_one_took_is_concealed_whole(others):
+    """It was read on into the next slice, which then came in its place: nothing is printed of that but the missing end."""
+    codes = [1, 0, 0, 0, 0, 1, *others[1:]]
+    count = 5 if others[-1] == 0x70 else 10
+    report = f"concealing {count} DC, {count} AC, {count} MV errors in P frame\n"
+    found = concealment_from_log([*status_messages(codes), report], 2, 5)
+    assert np.flatnonzero(found.concealed).tolist() == list(range(count))
+    assert found.distrusted[0].tolist() == [True] * 4 + [False], "wrong at its last macroblock at the latest"
+
+
 def test_other_messages_between_the_codes_do_no_harm():
-    messages = [*status_messages([1, 0]), "nal_unit_type: 1\n", *status_messages([0x7F, 0x7F])]
+    messages = [*status_messages([1, 0x70]), "nal_unit_type: 1\n", *status_messages([0x7F, 0x7F])]
     found = concealment_from_log([*messages, "concealing 2 DC, 2 AC, 2 MV errors in P frame\n"], 2, 2)
     assert found.concealed.tolist() == [[False, False], [True, True]] and not found.distrusted.any()
 
