@@ -26,10 +26,11 @@ from av.video.reformatter import VideoReformatter
 from b2scvr.bitstream import motion_vectors, prediction_modes
 from b2scvr.bitstream.concealment import Concealment, concealment_from_log, is_exhausted, noticed_in_log
 from b2scvr.bitstream.demux import MAX_PIXELS
-from b2scvr.bitstream.nal import START_CODE, NalType, scan
+from b2scvr.bitstream.nal import NalType, scan
 from b2scvr.bitstream.packet import decode_logged, open_decoder, padded_packet
 from b2scvr.bitstream.planes import colour_of, pixel_format_of, planes_from_frame
 from b2scvr.bitstream.qp import dense_qp
+from b2scvr.bitstream.sent_sets import SentSets
 from b2scvr.bitstream.syntax import ParameterSets
 from b2scvr.types import MB_SIZE, InputError, PictureType, Planes
 
@@ -129,7 +130,7 @@ class Decoder:
         self._options = {} if concealment is None else {"ec": concealment}
         self._context = _open(codec, extradata, self._options)
         self._reformatter = VideoReformatter()  # one for all pictures: each new one sets up its tables again
-        self._sets, self._sent = ParameterSets(), dict[bytes, None]()  # parameter sets so far, read and as they came
+        self._sets, self._sent = ParameterSets(), SentSets()
         if codec == "h264" and extradata:
             # A picture parameter set may come before its sequence parameter set, which was lost.
             self._sets.update(extradata)
@@ -152,13 +153,10 @@ class Decoder:
     def _renew(self, unit: bytes) -> bool:
         """Open the decoder anew before an IDR picture when an error came before it; return whether CAVLC is in use."""
         self._sets.update(unit)
-        nals = scan(unit)
-        for nal in nals:
-            if nal.type in (NalType.SPS, NalType.PPS):
-                self._sent.setdefault(START_CODE + unit[nal.payload : nal.end])
-        if self._tainted and any(nal.type == NalType.IDR for nal in nals):
+        self._sent.update(unit)
+        if self._tainted and any(nal.type == NalType.IDR for nal in scan(unit)):
             self._feed(None, -1)
-            self._context = _open(self._codec, b"".join(self._sent) or self._extradata, self._options)
+            self._context = _open(self._codec, bytes(self._sent) or self._extradata, self._options)
             self._tainted = False
         return any(not pps.cabac for pps in self._sets.pps.values())
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from b2scvr.bitstream.nal import START_CODE, NalType, scan
+from b2scvr.bitstream.nal import scan
 from b2scvr.bitstream.packet import decode_logged, open_decoder, padded_packet
 from b2scvr.bitstream.planes import planes_from_frame
+from b2scvr.bitstream.sent_sets import SentSets
 from b2scvr.types import ParsedClip, Planes
 
 _LOWEST_BYTE = 4  # no start code and no emulation prevention can come about (H.264 7.4.1)
@@ -37,7 +36,10 @@ def up_to(clip: ParsedClip, slot: int, units: list[bytes]) -> list[bytes]:
     starts = [int(clip.decode_index[key]) for key in keys if clip.decode_index[key] <= clip.decode_index[slot]]
     start = max(starts, default=0)
     first, *others = units[start : int(clip.decode_index[slot]) + 1]
-    return [_sets(units[:start]) + first, *others]
+    sent = SentSets()
+    for unit in units[:start]:
+        sent.update(unit)
+    return [bytes(sent) + first, *others]
 
 
 def last_undeblocked(units: list[bytes]) -> tuple[Planes | None, list[str]]:
@@ -55,19 +57,3 @@ def last_undeblocked(units: list[bytes]) -> tuple[Planes | None, list[str]]:
             if frame.pts == len(units) - 1:
                 return planes_from_frame(frame), told
     return None, told
-
-
-def _sets(units: list[bytes]) -> bytes:
-    """Return the parameter sets in access units, each once, those sent last behind the others."""
-    found: dict[bytes, None] = {}
-    for raw in _sent(units):
-        found.pop(raw, None)
-        found[raw] = None
-    return b"".join(START_CODE + raw for raw in found)
-
-
-def _sent(units: list[bytes]) -> Iterator[bytes]:
-    for unit in units:
-        for nal in scan(unit):
-            if nal.type in (NalType.SPS, NalType.PPS):
-                yield unit[nal.payload : nal.end]

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +25,12 @@ import numpy as np
 from b2scvr.bitstream.access_units import split_access_units
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.demux import Demuxed
-from b2scvr.bitstream.nal import START_CODE, NalType, scan
+from b2scvr.bitstream.nal import NalType, scan
 from b2scvr.bitstream.picture_order import PocCounter
 from b2scvr.bitstream.reader import decode_units_guarded, demux_guarded
 from b2scvr.bitstream.recovery_point import is_recovery_point
 from b2scvr.bitstream.reference_lists import read_headers
+from b2scvr.bitstream.sent_sets import SentSets
 from b2scvr.bitstream.syntax import ParameterSets
 from b2scvr.types import AccessUnitStatus, InputError
 
@@ -100,7 +101,7 @@ class CodedFile:
         self.path = Path(path)
         self._demuxed, self._digest = demux_guarded(self.path)
         self._sizes: set[tuple[int, int]] = set()  # (height, width) of pictures, as the parameter sets tell
-        self._sent: list[tuple[int, bytes]] = []  # access unit and parameter set, in the order of the file
+        self._senders: list[int] = []  # access units that parameter sets come with
         self._keys: list[int] = []  # access units at which a period begins
         self._recovery_points: set[int] = set()  # those of them that are no IDR pictures
         if self._demuxed.codec == "h264":
@@ -157,9 +158,8 @@ class CodedFile:
         sets = ParameterSets()
         for number, unit in enumerate(self.units):
             nals = scan(unit)
-            raw = [unit[nal.payload : nal.end] for nal in nals if nal.type in (NalType.SPS, NalType.PPS)]
-            if raw:
-                self._sent += [(number, one) for one in raw]
+            if any(nal.type in (NalType.SPS, NalType.PPS) for nal in nals):
+                self._senders.append(number)
                 sets.update(unit)
                 self._sizes |= {sps.size for sps in sets.sps.values()}
             if is_recovery_point(unit):
@@ -199,13 +199,10 @@ class CodedFile:
 
     def _sets_before(self, start: int) -> bytes:
         """Return the parameter sets that were sent before access unit `start` and not again with it, the latest last."""
-        found: dict[bytes, None] = {}
-        for number, raw in self._sent:
-            if number <= start:
-                found.pop(raw, None)
-            if number < start:
-                found[raw] = None
-        return b"".join(START_CODE + raw for raw in found)
+        sent = SentSets()
+        for number in takewhile(lambda number: number < start, self._senders):
+            sent.update(self.units[number])
+        return sent.without(self.units[start])
 
 
 def _is_apart(part: Part) -> bool:
