@@ -204,7 +204,7 @@ def _recover(
     comparison, restoring = Comparison(), 0.0
     telling = partial(_telling, progress, len(file))
     for part, recovered in _recovered(file, beside, recoverer, results.pictures, telling, seconds):
-        restoring += sum(recovered.seconds.values())
+        restoring += sum(recovered.seconds.values()) if results.pictures else 0.0
         for stage, spent in recovered.seconds.items():
             seconds[stage] = seconds.get(stage, 0.0) + spent
         if beside.truth is not None:

@@ -37,9 +37,7 @@ class PartDetection:
         self._track = getattr(work.detector, "track", None)
         if first_mask is not None and self._track is None and begin is None:
             raise InputError("the config's detector judges every picture on its own: it takes no first mask")
-        self._last: tuple[int, np.ndarray] | None = (
-            None  # number of the first own picture, and masks, of the part before
-        )
+        self._last: tuple[int, np.ndarray] | None = None  # of the part before: its first own picture, and masks
 
     def of(self, part: Part) -> CorruptionMasks:
         """Return the masks of all pictures that a part was read with."""
