@@ -5,6 +5,8 @@ import torch
 
 from b2scvr.ops.stacking import (
     BLUR_SHARES,
+    CANDIDATE_SHARES,
+    _agreed,
     _blurred,
     _minimum_on_simplex,
     candidate_weights,
@@ -13,6 +15,7 @@ from b2scvr.ops.stacking import (
     stack_candidates,
     stack_guesses,
 )
+from b2scvr.types import CANDIDATES
 
 
 @pytest.fixture
@@ -42,7 +45,29 @@ def test_where_nothing_is_known_the_prior_holds(pictures):
     torch.testing.assert_close(found, prior.expand(2, 4))
     few = torch.zeros(2, 1, 64, 80)
     few[..., :2, :2] = 1
-    assert (least_squares_weights(pictures, pictures[:, 0], few, prior)[:, 0] < 0.9).all()
+    assert (least_squares_weights(pictures, pictures[:, 0], few, prior)[:, 0] < 0.95).all()
+
+
+def test_what_agrees_with_no_other_guess_is_believed_less():
+    generator = torch.Generator().manual_seed(3)
+    truth = torch.rand(1, 3, 64, 80, generator=generator)
+    guesses = truth[:, None] + 0.02 * torch.randn(1, 5, 3, 64, 80, generator=generator)
+    nothing = torch.zeros(1, 1, 64, 80)
+    assert _agreed(guesses).sub(truth).abs().mean() < 0.02
+    candidates, valid = torch.cat((torch.zeros(1, 1, 3, 64, 80), guesses), 1), torch.ones(1, 6, 64, 80)
+    alike = candidate_weights(candidates, valid, 1 - nothing)[0]
+    candidates[:, 2] = torch.rand(1, 3, 64, 80, generator=generator)
+    other = candidate_weights(candidates, valid, 1 - nothing)[0]
+    assert other[1] < 0.5 * alike[1] and other[0] > alike[0], "the second guess knows nothing now"
+    assert torch.equal(_agreed(guesses[:, :2]), guesses[:, 0]), "the last one repeats another"
+
+
+def test_the_shares_are_those_of_the_candidates():
+    assert len(CANDIDATE_SHARES) == len(CANDIDATES) - 1
+    assert sum(CANDIDATE_SHARES) + sum(BLUR_SHARES) == pytest.approx(1)
+    flat = torch.full((1, len(CANDIDATES), 3, 64, 80), 0.5)  # nothing speaks for any of them
+    weights = candidate_weights(flat, torch.ones(1, len(CANDIDATES), 64, 80), torch.ones(1, 1, 64, 80))
+    torch.testing.assert_close(weights[0], torch.tensor([*CANDIDATE_SHARES, *BLUR_SHARES]))
 
 
 def test_weights_are_shares_whatever_the_picture(pictures, upper_half):
