@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     print(table)
     for suffix, text in ({".md": table + "\n"} | files).items() if args.output else ():
-        with whole_file(args.output.with_suffix(suffix)) as path:
+        with whole_file(_beside(args.output, suffix)) as path:
             path.write_text(text)
     return 0
 
@@ -159,7 +159,7 @@ def _judge_recovery(args: argparse.Namespace, protocol: Protocol) -> tuple[str, 
     if len(sources) > 1:
         tables.insert(0, markdown(rows, replace(one, branch="; ".join(sources)), missing, skipped, leader))
     if args.output:
-        _write_plot(args.output.with_suffix(".png"), rows, protocol, list(sources))
+        _write_plot(_beside(args.output, ".png"), rows, protocol, list(sources))
     return "\n\n".join(tables), {
         ".csv": as_csv(rows),
         ".json": as_json(rows, protocol, _names(sources), args.seeds, missing, skipped),
@@ -173,6 +173,12 @@ def _sources(args: argparse.Namespace) -> dict[str, list[Source]]:
 
 def _names(sources: dict[str, list[Source]]) -> list[str]:
     return list(dict.fromkeys(name_of(clip) for clips in sources.values() for clip in clips))
+
+
+def _beside(output: Path, suffix: str) -> Path:
+    """Return where a file of that kind goes; a dot in the name of `output` need not begin a suffix (rtp:rate=0.01)."""
+    stem = output.with_suffix("") if output.suffix in (".md", ".csv", ".json", ".png") else output
+    return stem.with_name(stem.name + suffix)
 
 
 def _write_plot(path: Path, rows: list, protocol: Protocol, branches: list[str]) -> None:

@@ -102,6 +102,8 @@ class SpliceMode:
         if not np.array_equal(spliced.clip.decode_index, coded.clip.decode_index):
             raise SpliceError("the repaired stream shows pictures in another order: access units are out of place")
         refused = [slot for slot in pictures if spliced.clip.lost[slot]]
+        if pictures and not refused and (spliced.clip.status[list(pictures)] == AccessUnitStatus.BROKEN).all():
+            refused = list(pictures)  # of some it may be an earlier one that makes them read so, of all it is not
         if refused:
             raise SpliceError(
                 f"picture {refused[0]} is not decoded as it was put in: the headers around it are garbage"

@@ -81,10 +81,10 @@ def test_errors_are_one_line_and_an_exit_code(tool, footage, arguments, code, me
 
 def test_detection_alone(tool, footage, tmp_path, capsys):
     config = str(ROOT / "configs" / "vector_fill.py")
-    output = tmp_path / "out" / "detect.md"
+    output = tmp_path / "out" / "slices=2,rate=0.5.md"
     arguments = ["--stage", "detect", "--seeds", "0", "--gop", "12", "--branch", "144096", "244096"]
     arguments += ["--encoder", "slices=2", "x264-params=tff=1"]
-    assert tool.main([str(footage), "--configs", config, *arguments, "--output", str(output)]) == 0
+    assert tool.main([str(footage), "--configs", config, *arguments, "--output", str(output.with_suffix(""))]) == 0
     shown = capsys.readouterr().out
     assert "CRF 23, GOP 12, slices=2, x264-params=tff=1." in shown
     assert "| damage trace |" in shown and "| vector_fill |" in shown and "IoU by branch" in shown

@@ -12,7 +12,26 @@ from b2scvr.types import AccessUnitStatus
 from tools import fuzz
 
 SEEDS = 300
-ONCE_BROKEN = (3002, 3497, 4126, 4892, 5495, 5615, 5735, 6126, 6198, 6383, 7211, 7986, 9905, 9935, 10387, 31425, 37371)
+ONCE_BROKEN = (
+    3002,
+    3497,
+    4126,
+    4892,
+    5495,
+    5615,
+    5735,
+    6126,
+    6198,
+    6383,
+    7211,
+    7986,
+    9905,
+    9935,
+    10387,
+    31425,
+    37371,
+    41857,
+)
 SPECIMEN = "baseline"  # P pictures alone: what is lost is seen at once
 
 
