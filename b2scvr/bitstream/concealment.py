@@ -30,9 +30,7 @@ class Concealment:
 
     concealed: np.ndarray
     distrusted: np.ndarray  # what of that it had decoded before, without an error
-    overrun: list[
-        tuple[int, int]
-    ]  # (row, column) of the last macroblock of each slice that was read on into the next one
+    overrun: list[tuple[int, int]]  # (row, column) of the last macroblock of each slice that was read on into the next
 
 
 def concealment_from_log(messages: list[str], rows: int, columns: int) -> Concealment | None:
@@ -97,9 +95,8 @@ def _extend_back(status: np.ndarray, damaged: np.ndarray, total: int) -> np.ndar
     starts = np.flatnonzero(np.diff(damaged.astype(np.int8), prepend=0) == 1)
     out = damaged.copy()
     before = max(0, total - int(damaged.sum())) if len(starts) == 1 else DISTRUSTED_BEFORE
-    for start in starts[
-        status[starts] & SLICE_START_BIT == 0
-    ]:  # else it is not there at all, and what is before it ended
+    # A run of slices that are not there has the start bit: what is before it ended.
+    for start in starts[status[starts] & SLICE_START_BIT == 0]:
         slice_starts = np.flatnonzero(status[:start] & SLICE_START_BIT)  # undecoded macroblocks have all bits set
         first = int(slice_starts[-1]) if slice_starts.size else 0
         out[max(first, start - before) : start] = True

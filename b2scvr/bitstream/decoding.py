@@ -161,9 +161,8 @@ class Decoder:
         return any(not pps.cabac for pps in self._sets.pps.values())
 
     def _feed(self, packet: av.Packet | None, index: int) -> None:
-        frames, messages = decode_logged(
-            self._context, packet
-        )  # an access unit that gives no picture is reported as lost
+        # An access unit that gives no picture is reported as lost.
+        frames, messages = decode_logged(self._context, packet)
         if packet is not None and any(message.startswith(_NOT_CODED) for message in messages):
             self.found.repeated.add(index)
         if self._context.width:

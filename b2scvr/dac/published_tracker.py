@@ -199,9 +199,8 @@ class Tracking:
 
     def _start(self, number: int) -> FrameMemory:
         side = self.network.sam.image_size
-        given = (
-            self.first_mask[1] > 0 if self.first_mask is not None else automatic_mask(self.clip, number - self.before)
-        )
+        told = self.first_mask
+        given = automatic_mask(self.clip, number - self.before) if told is None else told[1] > 0
         mask = torch.from_numpy(np.ascontiguousarray(given)).float()[None, None]
         mask = (F.interpolate(mask, (side, side), mode="bilinear", antialias=True) >= 0.5).float()
         with self._precision():
