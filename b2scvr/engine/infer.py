@@ -21,7 +21,16 @@ import numpy as np
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.cache import save_clip
 from b2scvr.bitstream.parts import CodedFile, Part
-from b2scvr.engine.inputs import GivenMasks, Job, Truth, UsageError, belonging_to, load_first_mask, open_truth
+from b2scvr.engine.inputs import (
+    GivenFirstMask,
+    GivenMasks,
+    Job,
+    Truth,
+    UsageError,
+    belonging_to,
+    load_first_mask,
+    open_truth,
+)
 from b2scvr.engine.output import whole_folder
 from b2scvr.engine.progress import StageProgress
 from b2scvr.engine.run_record import run_record, seed_everything
@@ -176,12 +185,12 @@ class _Beside:
 
     truth: Truth | None
     masks: GivenMasks | None
-    first_mask: FirstMask | None
+    first: GivenFirstMask | None
 
     @property
     def are_masks_given(self) -> bool:
         """Whether pictures may be damaged that the bitstream says nothing of."""
-        return self.masks is not None or self.first_mask is not None
+        return self.masks is not None or self.first is not None
 
 
 def _beside(job: Job, request: Request, file: CodedFile, alone: bool, seconds: dict[str, float]) -> _Beside:
@@ -231,11 +240,13 @@ def _recovered(
 ) -> Iterator[tuple[Part, RecoveredClip]]:
     """Yield the parts of a file recovered, or without `pictures` only with their damage found."""
     parts = map(CodedFile.whole, [file]) if recoverer.needs_clip else file.parts(with_before=beside.are_masks_given)
-    read = _read_each(parts, seconds)
+    read, first_mask = _read_each(parts, seconds), None
+    if beside.first is not None:
+        read, first_mask = map(beside.first.fitting, read), beside.first.first_mask
     if not pictures:
-        return recoverer.detect_parts(read, telling, beside.first_mask)
+        return recoverer.detect_parts(read, telling, first_mask)
     given = beside.masks.of if beside.masks is not None else None
-    return recoverer.recover_parts(read, given, telling, beside.first_mask)
+    return recoverer.recover_parts(read, given, telling, first_mask)
 
 
 def _compare(comparison: Comparison, part: Part, recovered: RecoveredClip, clean: np.ndarray, pictures: bool) -> None:

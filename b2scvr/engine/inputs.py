@@ -172,8 +172,21 @@ class GivenMasks:
             )
 
 
-def load_first_mask(path: Path, count: int) -> FirstMask:
-    """Return display index and mask, uint8 [H, W], of the first damaged picture.
+@dataclass(frozen=True)
+class GivenFirstMask:
+    """The mask of the first damaged picture, and the file that it was read from."""
+
+    path: Path
+    first_mask: FirstMask
+
+    def fitting(self, part: Part) -> Part:
+        """Return a part of the input if its pictures are as large as the mask; InputError otherwise."""
+        _fitting(self.path, self.first_mask[1][None], part)
+        return part
+
+
+def load_first_mask(path: Path, count: int) -> GivenFirstMask:
+    """Return the mask of the first damaged picture.
 
     path: a picture whose name is its number, like 00009.png, or a folder of them, of which the first that is not empty is
     taken. Raises InputError when there is none, or it is not of one of `count` pictures.
@@ -184,7 +197,7 @@ def load_first_mask(path: Path, count: int) -> FirstMask:
             raise InputError(f"{file}: the name must be the number of one of {count} pictures, like 00009.png")
         mask = read_mask(file)
         if mask.any():
-            return int(file.stem), mask
+            return GivenFirstMask(file, (int(file.stem), mask))
     raise InputError(f"{path}: holds no mask that marks anything")
 
 
@@ -197,5 +210,5 @@ def _fitting(path: Path, pictures: np.ndarray, part: Part) -> np.ndarray:
     """Return the pictures if they are as large as those of a part; InputError otherwise."""
     size, wanted = pictures.shape[1:3], part.coded.clip.frames.shape[1:3]
     if size != wanted:
-        raise InputError(f"{path}: its pictures are {size[1]}x{size[0]}, those of the input {wanted[1]}x{wanted[0]}")
+        raise InputError(f"{path}: is of {size[1]}x{size[0]} pixels, the input of {wanted[1]}x{wanted[0]}")
     return pictures

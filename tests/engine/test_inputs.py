@@ -93,7 +93,7 @@ def test_truth_must_fit_the_input(tmp_path, coded_file, clean_stream):
     with pytest.raises(InputError, match="holds 5 pictures, the input has 24"):
         open_truth(tmp_path / "short", file)
     write_pictures(tmp_path / "small", np.zeros((24, 48, 64, 3), np.uint8))
-    with pytest.raises(InputError, match="its pictures are 64x48, those of the input 128x96"):
+    with pytest.raises(InputError, match="is of 64x48 pixels, the input of 128x96"):
         open_truth(tmp_path / "small", file).of(file.whole())
     (tmp_path / "few.h264").write_bytes(b"".join(file.units[:16]))
     with pytest.raises(InputError, match="holds 16 pictures, the input has 24"):
@@ -123,7 +123,7 @@ def test_masks_of_another_size_number_or_kind_and_empty_ones_are_told_apart(tmp_
     write_masks(tmp_path / "empty", np.zeros(shape, np.uint8))
     write_pictures(tmp_path / "ones", np.ones((*shape, 3), np.uint8))
     for name, message in (
-        ("small", "its pictures are 64x48, those of the input 128x96"),
+        ("small", "is of 64x48 pixels, the input of 128x96"),
         ("few", "holds 3 pictures, the input has 24"),
         ("empty", "its 24 masks mark nothing, the input has 7 damaged pictures"),
         ("ones", "masks of samples up to 1; damaged is 255"),
@@ -136,12 +136,21 @@ def test_masks_of_another_size_number_or_kind_and_empty_ones_are_told_apart(tmp_
     given.require_marks(0)
 
 
+def test_a_first_mask_of_another_size_names_its_file(tmp_path, coded_file, damaged_stream):
+    part = coded_file(damaged_stream).whole()
+    write_masks(tmp_path / "fits", np.ones((1, *part.coded.clip.frames.shape[1:3]), np.uint8))
+    assert load_first_mask(tmp_path / "fits", 24).fitting(part) is part
+    write_masks(tmp_path / "small", np.ones((1, 48, 64), np.uint8))
+    with pytest.raises(InputError, match=r"small/00000\.png: is of 64x48 pixels, the input of 128x96"):
+        load_first_mask(tmp_path / "small", 24).fitting(part)
+
+
 def test_the_first_mask_is_a_numbered_picture_or_the_first_of_a_folder_that_marks_anything(tmp_path):
     masks = np.zeros((24, 96, 128), np.uint8)
     masks[7:, 10:20] = 1
     write_masks(tmp_path / "masks", masks)
     for path in (tmp_path / "masks", tmp_path / "masks" / "00007.png"):
-        index, mask = load_first_mask(path, 24)
+        index, mask = load_first_mask(path, 24).first_mask
         assert index == 7 and np.array_equal(mask, masks[7])
     with pytest.raises(InputError, match="marks anything"):
         load_first_mask(tmp_path / "masks" / "00000.png", 24)
