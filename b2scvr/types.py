@@ -285,6 +285,7 @@ class RecoveredClip:
     notes: tuple[str, ...] = ()
     stream_notes: tuple[str, ...] = ()  # how far `repaired` is larger than what came, and than its level allows
     added: tuple[int, ...] = ()  # display indices in `repaired` of pictures of which no access unit had arrived
+    left: tuple[int, ...] = ()  # display indices of the pictures that are still damaged in `repaired`
 
 
 class InputError(Exception):

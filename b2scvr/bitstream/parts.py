@@ -10,85 +10,42 @@ restored from may lie beyond the cuts: a part is read with some pictures on both
 
 A stream can be cut at a recovery point as well (recovery_point). If leading pictures follow it, they need the period before: then
 that is always read. Its own leading pictures cannot be decoded there: they are of no use, and no harm.
+
+A period too long to be held is cut inside (cuts). The next part then begins with some of the last pictures of the one before,
+put in as they were decoded (entries), and those behind them: once as they came, and once as they were repaired.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from bisect import bisect_right
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
 
-from b2scvr.bitstream.access_units import split_access_units
 from b2scvr.bitstream.assembly import CodedClip
+from b2scvr.bitstream.cuts import Cut, find_cuts
 from b2scvr.bitstream.demux import Demuxed
+from b2scvr.bitstream.entries import Beginning, begin_behind
 from b2scvr.bitstream.nal import NalType, scan
+from b2scvr.bitstream.part import Part
 from b2scvr.bitstream.picture_order import PocCounter
 from b2scvr.bitstream.reader import decode_units_guarded, demux_guarded
 from b2scvr.bitstream.recovery_point import is_recovery_point
 from b2scvr.bitstream.reference_lists import read_headers
 from b2scvr.bitstream.sent_sets import SentSets
 from b2scvr.bitstream.syntax import ParameterSets
-from b2scvr.types import AccessUnitStatus, InputError
+from b2scvr.types import AccessUnitStatus, InputError, ParsedClip
 
 PART_PIXELS = 1 << 26  # of the own pictures of a part; a period that has more is a part by itself
+PERIOD_PIXELS = 1 << 28  # a period that has more may be cut inside
 PICTURES_BEFORE = 4  # shown before a damaged picture: where there are less, the period before is read again
 SHORT_BEFORE = 0.25  # of the own pictures: a period as short as that is read at once
 LONGEST_BEFORE = 64  # pictures; a longer one is not read
 PICTURES_BEHIND = 8  # read behind the own pictures, in decoding order
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some pictures of a file, read together with those around them."""
-
-    coded: CodedClip
-    own: slice  # of display indices in `coded.clip`: the pictures that the part is about
-    start: int  # display index in the file, and number in decoding order, of the first picture of `coded`
-    given_sets: bytes = b""  # parameter sets that were put before the first access unit
-
-    def __len__(self) -> int:
-        return self.own.stop - self.own.start
-
-    @property
-    def first(self) -> int:
-        """Display index in the file of the first own picture."""
-        return self.start + self.own.start
-
-    def take(self, values: np.ndarray) -> np.ndarray:
-        """Return those of the own pictures, as a view, from an array that has one for each picture of `coded`."""
-        return values[self.own]
-
-    @property
-    def is_damaged(self) -> bool:
-        """Whether any of the own pictures is damaged."""
-        return bool((self.take(self.coded.clip.status) != AccessUnitStatus.INTACT).any())
-
-    @property
-    def numbers(self) -> np.ndarray:
-        """Display indices in the file of the own pictures, int [N]."""
-        return self.first + np.arange(len(self))
-
-    @property
-    def units(self) -> np.ndarray:
-        """Numbers in the file, in decoding order, of the own pictures' access units, int [N] in display order."""
-        return self.start + self.take(self.coded.clip.decode_index)
-
-    def own_stream(self, stream: bytes | None = None, added: Collection[int] = ()) -> bytes:
-        """Return what belongs to the own pictures of a stream that `coded` was repaired to; None stands for `coded` itself.
-
-        added: display indices in `stream` of pictures that `coded` does not hold. The last part of a file has what stands
-        behind its last picture, too.
-        """
-        units, suffix = self.coded.access_units, self.coded.suffix
-        if stream is not None:
-            units, suffix = split_access_units(stream)
-        first, end = (_moved(border, added) for border in (self.own.start, self.own.stop))
-        own = b"".join(units[first:end]) + (suffix if end == len(units) else b"")
-        return own if first else own.removeprefix(self.given_sets)
 
 
 class CodedFile:
@@ -120,27 +77,47 @@ class CodedFile:
         """Return the file as one part. Raises InputError when it cannot be decoded."""
         return self._part(0, len(self), 0)
 
-    def parts(self, most_pixels: int = PART_PIXELS, with_before: bool = False) -> Iterator[Part]:
+    def parts(
+        self, most_pixels: int = PART_PIXELS, with_before: bool = False, period_pixels: int | None = None
+    ) -> Iterator[Part]:
         """Yield the parts of the file, each with as many whole periods as hold `most_pixels`, at least one.
 
         with_before: read the period before each of them too, not only where it is short or damaged pictures may need it.
+        period_pixels: a period that has more is cut inside, for a caller that sets `Part.recovered` before it asks for the next
+        one. None: none is.
 
         What has neither IDR pictures nor recovery points, is no H.264 or changes the size of its pictures is one part. A part
         that turns out not to be apart from the next, because the picture between them is lost, or of which no picture can be
         decoded, goes with the next one. Raises InputError when nothing can be decoded.
         """
-        first = 0
-        for end in [*self._borders(most_pixels), len(self)]:
-            part = self._part_apart(first, end, with_before)
-            if part is not None:
-                first = end
-                yield part
-                del part  # its pictures may go before the next ones come
+        first, entry, uncut = 0, None, 0
+        borders, cuts = self._borders(most_pixels, period_pixels)
+        for end in [*borders, len(self)]:
+            if end in cuts and end < uncut:
+                continue
+            part = self._part_apart(first, end, with_before, entry)
+            if part is None:
+                continue
+            first, entry = end, None
+            yield part
+            if end in cuts:
+                entry = begin_behind(part, cuts[end], end, self._demuxed.extradata, str(self.path))
+                if entry is None:  # the rest of the period is read with all that comes before it
+                    uncut = self._end_of_period(end)
+            del part  # its pictures may go before the next ones come
 
-    def _part_apart(self, first: int, end: int, with_before: bool) -> Part | None:
+    def _part_apart(self, first: int, end: int, with_before: bool, entry: Beginning | None) -> Part | None:
         """Return the access units `first` to `end` - 1 as a part, None where they do not make one."""
+        is_last = end == len(self)
+        if entry is not None:
+            with suppress(InputError):
+                part = self._entered(first, end, entry)
+                if is_last or _is_apart(part):
+                    return part
+            if not is_last:
+                return None
         needs_before = self._needs_before(first)
-        is_last, before = end == len(self), self._start(first, len(self) if needs_before else LONGEST_BEFORE)
+        before = self._start(first, len(self) if needs_before else LONGEST_BEFORE)
         found: Part | None = None
         at_once = with_before or first - before <= (end - first) * SHORT_BEFORE
         starts = (before, first) if at_once else (first, before)
@@ -167,16 +144,59 @@ class CodedFile:
             if number in self._recovery_points or any(nal.type == NalType.IDR for nal in nals):
                 self._keys.append(number)
 
-    def _borders(self, most_pixels: int) -> list[int]:
-        """Return the access units at which new parts begin."""
+    def _borders(self, most_pixels: int, period_pixels: int | None) -> tuple[list[int], dict[int, Cut]]:
+        """Return the access units at which new parts begin, and for those inside a period the cut that is read from."""
         if len(self._sizes) != 1:
-            return []
+            return [], {}
         [(height, width)] = self._sizes
-        borders = [0]
-        for key, following in pairwise([*self._keys, len(self)]):
+        borders, cuts = [0], dict[int, Cut]()
+        for key, following in pairwise([*dict.fromkeys([0, *self._keys]), len(self)]):
             if (following - borders[-1]) * height * width > most_pixels and key > borders[-1]:
                 borders.append(key)
-        return borders[1:]
+            if period_pixels is None or (following - key) * height * width <= period_pixels:
+                continue
+            inside = self._cuts(key, following)
+            for border in (cut.at for cut in inside):
+                before = inside[max(0, bisect_right(inside, border - PICTURES_BEFORE, key=lambda cut: cut.at) - 1)]
+                is_read = borders[-1] <= before.start < before.at <= border - PICTURES_BEFORE
+                if is_read and (border - borders[-1]) * height * width >= most_pixels:
+                    borders.append(border)
+                    cuts[border] = before
+        return borders[1:], cuts
+
+    def _cuts(self, key: int, following: int) -> list[Cut]:
+        """Return where the period from access unit `key` to `following` - 1 can be cut."""
+        if any(key <= number < following for number in self._demuxed.lead_ins):
+            return []
+        units = [self._sets_before(key) + self.units[key], *self.units[key + 1 : following]]
+        return [Cut(key + cut.at, key + cut.start) for cut in find_cuts(units)]
+
+    def _is_inside(self, border: int) -> bool:
+        return border not in (0, *self._keys, len(self))
+
+    def _end_of_period(self, number: int) -> int:
+        return min((key for key in self._keys if key > number), default=len(self))
+
+    def _entered(self, first: int, end: int, before: Beginning) -> Part:
+        """Decode the access units `first` to `end` - 1 behind what stands for those before them."""
+        stop, count = min(end + PICTURES_BEHIND, len(self)), len(before.sent)
+        whole = _cut(self._demuxed, first, stop, b"")
+        lead_ins = {count + number: packets for number, packets in whole.lead_ins.items()}
+        damaged = {count + number for number in whole.damaged}
+
+        def decoded(units: list[bytes]) -> CodedClip:
+            coded = replace(whole, units=units + whole.units, lead_ins=lead_ins, damaged=damaged)
+            return decode_units_guarded(coded, self._digest, str(self.path))
+
+        coded = decoded(before.sent)
+        repaired = None if before.repaired is None else decoded(before.repaired)
+        for one in (coded, repaired):
+            if one is not None and before.is_doubtful:
+                one.clip.status[one.clip.status == AccessUnitStatus.INTACT] = AccessUnitStatus.DEPENDENT
+        if repaired is not None:
+            _mark_carried(coded.clip, repaired.clip)
+        own, inside = slice(count, count + end - first), self._is_inside(end)
+        return Part(coded, own, first - count, repaired_before=repaired, begins_inside=True, ends_inside=inside)
 
     def _start(self, first: int, longest: int) -> int:
         """Return where to begin to read for pictures from `first` on: a period earlier, if that has up to `longest` pictures."""
@@ -184,7 +204,9 @@ class CodedFile:
         return before if first - before <= longest else first
 
     def _needs_before(self, key: int) -> bool:
-        """Whether access units behind a recovery point are shown before it."""
+        """Whether access units behind a recovery point are shown before it, or no period begins there."""
+        if key and key not in self._keys:
+            return True
         if key not in self._recovery_points:
             return False
         end = min((other for other in self._keys if other > key), default=len(self))
@@ -195,7 +217,8 @@ class CodedFile:
         stop = min(end + PICTURES_BEHIND, len(self))
         sets = self._sets_before(start)
         coded = decode_units_guarded(_cut(self._demuxed, start, stop, sets), self._digest, str(self.path))
-        return Part(coded, slice(first - start, end - start), start, sets)
+        own, begins, ends = slice(first - start, end - start), self._is_inside(first), self._is_inside(end)
+        return Part(coded, own, start, sets, begins_inside=begins, ends_inside=ends)
 
     def _sets_before(self, start: int) -> bytes:
         """Return the parameter sets that were sent before access unit `start` and not again with it, the latest last."""
@@ -212,6 +235,13 @@ def _is_apart(part: Part) -> bool:
         return False
     following = np.flatnonzero(clip.decode_index == own.stop)
     return not clip.lost[following].any()
+
+
+def _mark_carried(clip: ParsedClip, repaired: ParsedClip) -> None:
+    """Mark what looks intact, but shows other samples behind repaired pictures, as dependent, in place."""
+    for slot in np.flatnonzero(clip.status == AccessUnitStatus.INTACT):
+        if not np.array_equal(clip.frames[slot], repaired.frames[slot]):
+            clip.status[slot] = AccessUnitStatus.DEPENDENT
 
 
 def _looks_back(part: Part) -> bool:
@@ -241,14 +271,3 @@ def _cut(whole: Demuxed, start: int, stop: int, sets: bytes) -> Demuxed:
         damaged={number - start for number in whole.damaged if start <= number < stop},
         suffix=whole.suffix if stop == len(whole.units) else b"",
     )
-
-
-def _moved(border: int, added: Collection[int]) -> int:
-    """Return where in a stream with `added` pictures a border is that has `border` pictures before it which are not added.
-
-    A picture that was added right at a border belongs before it: behind it is an IDR picture, which is there.
-    """
-    if border:
-        for place in sorted(added):
-            border += place <= border
-    return border

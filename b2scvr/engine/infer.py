@@ -20,7 +20,8 @@ import numpy as np
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.cache import save_clip
-from b2scvr.bitstream.parts import CodedFile, Part
+from b2scvr.bitstream.part import Part
+from b2scvr.bitstream.parts import PERIOD_PIXELS, CodedFile
 from b2scvr.engine.inputs import (
     GivenFirstMask,
     GivenMasks,
@@ -49,6 +50,11 @@ class ClipRecoverer(Protocol):
     @property
     def needs_clip(self) -> bool:
         """Whether a clip may not come part by part."""
+        ...
+
+    @property
+    def splices(self) -> bool:
+        """Whether clips are repaired in their streams, where those can be and no masks are given."""
         ...
 
     def recover(
@@ -239,7 +245,10 @@ def _recovered(
     seconds: dict[str, float],
 ) -> Iterator[tuple[Part, RecoveredClip]]:
     """Yield the parts of a file recovered, or without `pictures` only with their damage found."""
-    parts = map(CodedFile.whole, [file]) if recoverer.needs_clip else file.parts(with_before=beside.are_masks_given)
+    is_spliced = pictures and recoverer.splices and not beside.are_masks_given
+    period_pixels = PERIOD_PIXELS if is_spliced else None
+    coming = file.parts(with_before=beside.are_masks_given, period_pixels=period_pixels)
+    parts = map(CodedFile.whole, [file]) if recoverer.needs_clip else coming
     read, first_mask = _read_each(parts, seconds), None
     if beside.first is not None:
         read, first_mask = map(beside.first.fitting, read), beside.first.first_mask

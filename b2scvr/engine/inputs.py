@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from b2scvr.bitstream.demux import ELEMENTARY
-from b2scvr.bitstream.parts import CodedFile, Part
+from b2scvr.bitstream.part import Part
+from b2scvr.bitstream.parts import PERIOD_PIXELS, CodedFile
 from b2scvr.data.bscv.align_units import align_units
 from b2scvr.data.bscv.layout import DAMAGED_SUFFIX
 from b2scvr.types import FirstMask, InputError
@@ -128,7 +129,7 @@ class _CleanStream:
         more = len(clean) > len(damaged)
         self._left = align_units(damaged.units, clean.units) if more else None  # clean unit of each damaged one
         _require_count(path, len(clean) if self._left is None else len(self._left), damaged)
-        self._path, self._coming = path, clean.parts()
+        self._path, self._coming = path, clean.parts(period_pixels=PERIOD_PIXELS)
         self._held: dict[int, np.ndarray] = {}  # decoded pictures, by number in the clean stream
 
     def of(self, part: Part) -> np.ndarray:

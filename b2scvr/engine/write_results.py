@@ -15,7 +15,8 @@ import numpy as np
 from b2scvr.bitstream.access_units import split_access_units
 from b2scvr.bitstream.demux import ELEMENTARY
 from b2scvr.bitstream.levels import level_notes
-from b2scvr.bitstream.parts import CodedFile, Part
+from b2scvr.bitstream.part import Part
+from b2scvr.bitstream.parts import CodedFile
 from b2scvr.bitstream.remux import RemuxError, remux
 from b2scvr.types import AccessUnitStatus, RecoveredClip
 from b2scvr.write import Filmstrip, Report, VideoWriter, write_masks, write_pictures, write_report

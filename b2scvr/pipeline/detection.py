@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from b2scvr.bitstream.assembly import CodedClip
-from b2scvr.bitstream.parts import Part
+from b2scvr.bitstream.part import Part
 from b2scvr.ops.masks import visibly_overwritten
 from b2scvr.pipeline.pictures import WRONG, PictureWork, damaged_slots
 from b2scvr.types import CorruptionMasks, FirstMask, InputError, PictureDamage

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from b2scvr.bitstream.assembly import CodedClip
-from b2scvr.bitstream.parts import Part
+from b2scvr.bitstream.part import Part
 from b2scvr.cfc import MaskedClip
 from b2scvr.ops.masks import visibly_overwritten
 from b2scvr.pipeline.detection import detect_clip

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from b2scvr.bitstream.assembly import CodedClip
-from b2scvr.bitstream.parts import Part
+from b2scvr.bitstream.part import Part
 from b2scvr.bitstream.reader import decode_guarded
 from b2scvr.ops.masks import DIFFERENCE_LEVELS
 from b2scvr.pipeline.detection import PartDetection, detect_clip
+from b2scvr.pipeline.difference import masks_by_difference
 from b2scvr.pipeline.drift_mode import DriftMode
 from b2scvr.pipeline.frames_mode import FramesMode, GivenMasks
 from b2scvr.pipeline.pictures import PictureDetector, PictureRestorer, PictureWork, no_progress
@@ -53,6 +54,7 @@ class Pipeline:
         self._frames = FramesMode(self._work)
         self.tracks = hasattr(detector, "begin")  # from picture to picture: it can't judge one
         self.needs_clip = bool(getattr(detector, "needs_clip", False))  # parts of a clip are not enough
+        self.splices = mode in ("auto", "splice") and not self.tracks
 
     def recover_parts(
         self, parts: Iterable[Part], given: GivenMasks | None, telling: Telling, first_mask: FirstMask | None = None
@@ -90,9 +92,10 @@ class Pipeline:
         for part in parts:
             masks = None if given is None else given(part)
             if masks is None and not part.is_damaged:
-                yield part, _untouched(part.coded)
+                part.recovered = _untouched(part.coded)
             else:
-                yield part, self._recover(part.coded, masks)
+                part.recovered = self._recover(part.coded, masks, part.repaired_before)
+            yield part, part.recovered
             del part, masks  # before the next ones come
 
     def _begun(self, parts: Iterable[Part], telling: Telling) -> Iterator[Part]:
@@ -111,7 +114,9 @@ class Pipeline:
         self._work.begin(progress)
         return self._recover(coded, given_masks)
 
-    def _recover(self, coded: CodedClip, given_masks: np.ndarray | None) -> RecoveredClip:
+    def _recover(
+        self, coded: CodedClip, given_masks: np.ndarray | None, repaired_before: CodedClip | None = None
+    ) -> RecoveredClip:
         clip = coded.clip
         if given_masks is not None:
             CorruptionMasks(given_masks, np.ones(len(clip), np.float32)).validate(clip)
@@ -126,11 +131,16 @@ class Pipeline:
         if self.mode == "drift":
             return self._recover_unspliced(coded)
         try:
-            return self._splice.recover(coded, needs_broken=self.mode == "auto")
+            return self._splice.recover(coded, self.mode == "auto", repaired_before)
         except SpliceError as error:
             if self.mode == "splice":
                 raise
-            return self._recover_unspliced(coded, str(error))
+            if repaired_before is None:
+                return self._recover_unspliced(coded, str(error))
+            recovered = self._recover_unspliced(repaired_before, str(error))
+            carried = masks_by_difference(clip.frames, (recovered.frames,), {}, (), self._splice.difference_levels)
+            recovered.masks.masks |= carried.masks
+            return recovered
 
     def detect(
         self, coded: CodedClip, progress: Progress = no_progress, first_mask: FirstMask | None = None

@@ -10,7 +10,7 @@ import torch
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.guard import prepare
-from b2scvr.bitstream.parts import Part
+from b2scvr.bitstream.part import Part
 from b2scvr.bitstream.reader import decode_guarded
 from b2scvr.cfc import make_restorer
 from b2scvr.checkpoints.load import load_weights
@@ -72,6 +72,11 @@ class Recoverer:
     def needs_clip(self) -> bool:
         """Whether a clip may not come part by part; see Pipeline."""
         return self.pipeline.needs_clip
+
+    @property
+    def splices(self) -> bool:
+        """Whether clips are repaired in their streams, where those can be and no masks are given."""
+        return self.pipeline.splices
 
     def recover_parts(
         self, parts: Iterable[Part], given: GivenMasks | None, telling: Telling, first_mask: FirstMask | None = None

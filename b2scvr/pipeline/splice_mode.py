@@ -27,15 +27,18 @@ class SpliceMode:
     def __init__(self, work: PictureWork, decode: Decode, difference_levels: int) -> None:
         self.work, self.decode, self.difference_levels = work, decode, difference_levels
 
-    def recover(self, coded: CodedClip, needs_broken: bool = False) -> RecoveredClip:
+    def recover(
+        self, coded: CodedClip, needs_broken: bool = False, repaired_before: CodedClip | None = None
+    ) -> RecoveredClip:
         """Recover `coded` inside its stream; `coded.clip` is not changed but for vectors that are read again.
 
-        needs_broken: where no picture is left to replace, refuse. Raises SpliceError where it cannot be done.
+        needs_broken: where no picture is left to replace, refuse. repaired_before: `coded` as it is decoded behind repaired
+        pictures, which is what is then repaired. Raises SpliceError where it cannot be done.
         """
         with self.work.timed("parse"):
-            whole, rebuilt = rebuild_lost(coded, self.decode)
+            whole, rebuilt = rebuild_lost(repaired_before or coded, self.decode)
         require_spliceable(whole)
-        if needs_broken and not next_broken(whole.clip, set()):
+        if needs_broken and repaired_before is None and not next_broken(whole.clip, set()):
             raise SpliceError("no picture is left to replace: the damage comes from access units that were lost")
         with self.work.timed("parse"):
             restore_vectors(whole, self.decode)
@@ -57,8 +60,9 @@ class SpliceMode:
         notes = (*whole.clip.notes, *repair_notes(repaired.clip, rebuilt))
         grown = tuple(level_notes(coded.access_units, repaired.access_units, whole.clip.fps))
         restored = tuple(number[slot] for slot in done if slot in number)
+        still = tuple(sorted(number[slot] for slot in left if slot in number))
         return RecoveredClip(
-            frames, masks, "splice", repaired.stream(), restored, self.work.seconds, notes, grown, rebuilt.added
+            frames, masks, "splice", repaired.stream(), restored, self.work.seconds, notes, grown, rebuilt.added, still
         )
 
     def _repair(self, whole: CodedClip, rebuilt: Rebuilt) -> tuple[CodedClip, CodedClip, dict[int, PictureDamage]]:

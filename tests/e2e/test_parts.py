@@ -21,7 +21,7 @@ from b2scvr.engine import infer
 from b2scvr.engine.infer import Request, run
 from b2scvr.engine.inputs import Job
 from b2scvr.engine.progress import StageProgress
-from b2scvr.engine.write_results import joined_notes
+from b2scvr.engine.write_results import Results, joined_notes
 from b2scvr.pipeline import Pipeline, Recoverer
 from b2scvr.registry import MODELS
 from b2scvr.types import AccessUnitStatus
@@ -56,7 +56,7 @@ def recover(tmp_path, monkeypatch):
             monkeypatch.setattr(infer, "CodedFile", type("Parted", (CodedFile,), {
                 "parts": functools.partialmethod(CodedFile.parts, most_pixels=1)
             }))  # fmt: skip
-        job = Job(source, tmp_path / ("parts" if in_parts else "whole"))
+        job = Job(source, tmp_path / f"{source.stem}-{'parts' if in_parts else 'whole'}")
         recoverer = Recoverer(config, checkpoint, mode=mode)
         [outcome] = run([job], Request(**request).validate(), recoverer, StageProgress)
         monkeypatch.setattr(infer, "CodedFile", CodedFile)
@@ -112,6 +112,42 @@ def test_a_broadcast_that_begins_in_the_middle(recover):
     (whole, found), (parts, found_in_parts) = runs
     assert {name: found_in_parts[name] for name in COUNTED[:-1]} == {name: found[name] for name in COUNTED[:-1]}
     assert np.array_equal(read_pictures(whole / "frames"), read_pictures(parts / "frames"))
+
+
+def test_one_long_period_is_cut_inside(recover, tmp_path, monkeypatch):
+    clean = encode_h264(moving_pictures(48, SIZE), gop=1000, options={"bf": "0", "sc_threshold": "0"})
+    (tmp_path / "truth.h264").write_bytes(clean)
+    units = reader.decode(clean).access_units
+    for at in (13, 30):
+        units[at] = units[at][: len(units[at]) // 2]
+    monkeypatch.setattr(infer, "PERIOD_PIXELS", 1)
+    read = []
+    monkeypatch.setattr(
+        Results, "add", lambda self, part, *rest, add=Results.add: read.append(part) or add(self, part, *rest)
+    )
+    stream, truth = b"".join(units), tmp_path / "truth.h264"
+    (whole, found), (parts, found_in_parts) = (recover(stream, in_parts, truth=truth) for in_parts in (False, True))
+    assert len(read) == 1 + 7 and all(len(part.coded.clip) < 48 for part in read[1:])
+    assert found["mode"] == "splice" and found["restored"] == [13, 30]
+    assert {name: found_in_parts[name] for name in COUNTED} == {name: found[name] for name in COUNTED}
+    assert np.array_equal(read_pictures(whole / "frames"), read_pictures(parts / "frames"))
+    masks, in_parts = read_masks(whole / "masks") > 0, read_masks(parts / "masks") > 0
+    assert np.array_equal(masks[:30], in_parts[:30])
+    # What the decoder invents in a broken picture depends on what it decoded before.
+    assert (masks & in_parts).sum() > 0.98 * (masks | in_parts).sum()
+    assert np.array_equal(shown(parts / "repaired.h264"), read_pictures(parts / "frames"))
+
+
+def test_pictures_that_are_put_in_at_a_cut_inside_a_period_are_put_in_once(recover, monkeypatch):
+    options = {"bf": "0", "sc_threshold": "0"}
+    units = reader.decode(encode_h264(moving_pictures(36, SIZE), gop=1000, options=options)).access_units
+    monkeypatch.setattr(infer, "PERIOD_PIXELS", 1)
+    for gone in range(12, 22):
+        folder, found = recover(b"".join(units[:gone] + units[gone + 1 :]), in_parts=True, name=f"{gone}.h264")
+        assert found["mode"] == "splice" and found["frames"] == 35
+        assert np.array_equal(
+            np.delete(shown(folder / "repaired.h264"), gone, axis=0), read_pictures(folder / "frames")
+        )
 
 
 def test_a_part_without_damage_of_its_own_is_not_looked_at(recover, clean, monkeypatch):
