@@ -172,14 +172,18 @@ def _check_slots(clean: CleanStream, data: bytes, coded: CodedClip) -> list[Find
 
 
 def _check_parts(data: bytes, coded: CodedClip) -> list[Finding]:
-    """Read a stream part by part, each of one period, and compare with `coded`, the whole."""
+    """Read a stream part by part, each of one period or of some pictures of it, and compare with `coded`, the whole."""
     with tempfile.TemporaryDirectory(prefix="b2scvr-") as folder:
         path = Path(folder) / "mutant.h264"
         path.write_bytes(data)
-        try:
-            parts = list(CodedFile(path).parts(1))
-        except InputError as error:
-            return [Finding("slots", f"the whole can be read, its parts cannot: {error}")]
+        return _check_read_in_parts(path, coded, None) + _check_read_in_parts(path, coded, 1)
+
+
+def _check_read_in_parts(path: Path, coded: CodedClip, period_pixels: int | None) -> list[Finding]:
+    try:
+        parts = list(CodedFile(path).parts(1, False, period_pixels))
+    except InputError as error:
+        return [Finding("slots", f"the whole can be read, its parts cannot: {error}")]
     count = sum(map(len, parts))
     if [part.first for part in parts] != [0, *itertools.accumulate(map(len, parts[:-1]))] or count != len(coded.clip):
         return [Finding("slots", f"{count} slots in parts, {len(coded.clip)} in the whole")]
