@@ -23,7 +23,7 @@ class Part:
     repaired_before: CodedClip | None = (
         None  # `coded` behind repaired pictures; None: those before the own ones were right, or are read too
     )
-    begins_inside: bool = False  # a period: no key picture stands behind its first border
+    begins_inside: bool = False  # a period: its first border is a cut
     ends_inside: bool = False
     recovered: RecoveredClip | None = None  # what became of all that it was read with: the next part may begin with it
 
@@ -72,8 +72,8 @@ class Part:
 def behind_added(border: int, added: Collection[int], is_inside: bool) -> int:
     """Return where in a stream with `added` pictures a border is that has `border` pictures before it which are not added.
 
-    A picture that was added right at a border belongs before it where a key picture, which is there, comes behind, and else
-    (is_inside, a period) behind it: the next part lacks it, too.
+    A picture that was added right at a border belongs before it where a key picture, which is there, comes behind; where a
+    period is cut (is_inside) it belongs behind: the next part lacks it, too.
     """
     if border:
         for place in sorted(added):

@@ -17,10 +17,11 @@ put in as they were decoded (entries), and those behind them: once as they came,
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from itertools import pairwise, takewhile
 from pathlib import Path
 
@@ -98,12 +99,13 @@ class CodedFile:
             part = self._part_apart(first, end, with_before, entry)
             if part is None:
                 continue
+            part.begins_inside, part.ends_inside = first in cuts, end in cuts
             first, entry = end, None
             yield part
             if end in cuts:
                 entry = begin_behind(part, cuts[end], end, self._demuxed.extradata, str(self.path))
                 if entry is None:  # the rest of the period is read with all that comes before it
-                    uncut = self._end_of_period(end)
+                    uncut = min((key for key in self._keys if key > end), default=len(self))
             del part  # its pictures may go before the next ones come
 
     def _part_apart(self, first: int, end: int, with_before: bool, entry: Beginning | None) -> Part | None:
@@ -150,32 +152,41 @@ class CodedFile:
             return [], {}
         [(height, width)] = self._sizes
         borders, cuts = [0], dict[int, Cut]()
-        for key, following in pairwise([*dict.fromkeys([0, *self._keys]), len(self)]):
-            if (following - borders[-1]) * height * width > most_pixels and key > borders[-1]:
-                borders.append(key)
-            if period_pixels is None or (following - key) * height * width <= period_pixels:
-                continue
-            inside = self._cuts(key, following)
+
+        def is_due(border: int, most: int) -> bool:
+            return (border - borders[-1]) * height * width >= most
+
+        for start, following in pairwise([*self._apart(period_pixels is not None), len(self)]):
+            joined, inside = (
+                self._keys[bisect_right(self._keys, start) : bisect_left(self._keys, following)],
+                list[Cut](),
+            )
+            if period_pixels is not None:
+                most = most_pixels if joined else period_pixels
+                inside = self._cuts(start, following) if (following - start) * height * width > most else []
+            for key, end in pairwise([start, *(joined if not inside else []), following]):
+                if is_due(end, most_pixels + 1) and key > borders[-1]:
+                    borders.append(key)
             for border in (cut.at for cut in inside):
                 before = inside[max(0, bisect_right(inside, border - PICTURES_BEFORE, key=lambda cut: cut.at) - 1)]
                 is_read = borders[-1] <= before.start < before.at <= border - PICTURES_BEFORE
-                if is_read and (border - borders[-1]) * height * width >= most_pixels:
+                if is_read and is_due(border, most_pixels):
                     borders.append(border)
                     cuts[border] = before
         return borders[1:], cuts
 
-    def _cuts(self, key: int, following: int) -> list[Cut]:
-        """Return where the period from access unit `key` to `following` - 1 can be cut."""
-        if any(key <= number < following for number in self._demuxed.lead_ins):
+    def _apart(self, is_cut_inside: bool) -> list[int]:
+        """Return the access units at which a period begins; where periods may be cut inside, one that leading pictures
+        join with the one before counts as part of it."""
+        keys = dict.fromkeys([0, *self._keys])
+        return [key for key in keys if not (is_cut_inside and key in self._led)]
+
+    def _cuts(self, start: int, following: int) -> list[Cut]:
+        """Return where the access units `start` to `following` - 1 can be cut."""
+        if any(start <= number < following for number in self._demuxed.lead_ins):
             return []
-        units = [self._sets_before(key) + self.units[key], *self.units[key + 1 : following]]
-        return [Cut(key + cut.at, key + cut.start) for cut in find_cuts(units)]
-
-    def _is_inside(self, border: int) -> bool:
-        return border not in (0, *self._keys, len(self))
-
-    def _end_of_period(self, number: int) -> int:
-        return min((key for key in self._keys if key > number), default=len(self))
+        units = [self._sets_before(start) + self.units[start], *self.units[start + 1 : following]]
+        return [Cut(start + cut.at, start + cut.start) for cut in find_cuts(units)]
 
     def _entered(self, first: int, end: int, before: Beginning) -> Part:
         """Decode the access units `first` to `end` - 1 behind what stands for those before them."""
@@ -190,35 +201,43 @@ class CodedFile:
 
         coded = decoded(before.sent)
         repaired = None if before.repaired is None else decoded(before.repaired)
-        for one in (coded, repaired):
-            if one is not None and before.is_doubtful:
-                one.clip.status[one.clip.status == AccessUnitStatus.INTACT] = AccessUnitStatus.DEPENDENT
+        if before.is_doubtful:
+            _doubt(coded.clip)
+            if repaired is not None:
+                _doubt(repaired.clip)
         if repaired is not None:
             _mark_carried(coded.clip, repaired.clip)
-        own, inside = slice(count, count + end - first), self._is_inside(end)
-        return Part(coded, own, first - count, repaired_before=repaired, begins_inside=True, ends_inside=inside)
+        return Part(coded, slice(count, count + end - first), first - count, repaired_before=repaired)
 
     def _start(self, first: int, longest: int) -> int:
         """Return where to begin to read for pictures from `first` on: a period earlier, if that has up to `longest` pictures."""
         before = max((key for key in [0, *self._keys] if key < first), default=first)
         return before if first - before <= longest else first
 
-    def _needs_before(self, key: int) -> bool:
-        """Whether access units behind a recovery point are shown before it, or no period begins there."""
-        if key and key not in self._keys:
-            return True
-        if key not in self._recovery_points:
-            return False
-        end = min((other for other in self._keys if other > key), default=len(self))
-        return _has_leading_pictures([self._sets_before(key) + self.units[key], *self.units[key + 1 : end]])
+    def _needs_before(self, border: int) -> bool:
+        """Whether access units behind a border are shown before it, or no period begins there."""
+        return border in self._led or (border > 0 and border not in self._keys)
+
+    @cached_property
+    def _led(self) -> set[int]:
+        """The recovery points that leading pictures follow."""
+        found, sent = set[int](), SentSets()
+        for start, end in pairwise([*dict.fromkeys([0, *self._keys]), len(self)]):
+            units = self.units[start:end]
+            if start in self._recovery_points and _has_leading_pictures(
+                [sent.without(units[0]) + units[0], *units[1:]]
+            ):
+                found.add(start)
+            for unit in units:
+                sent.update(unit)
+        return found
 
     def _part(self, first: int, end: int, start: int) -> Part:
         """Decode the access units `first` to `end` - 1, those from `start` on before them, and some behind."""
         stop = min(end + PICTURES_BEHIND, len(self))
         sets = self._sets_before(start)
         coded = decode_units_guarded(_cut(self._demuxed, start, stop, sets), self._digest, str(self.path))
-        own, begins, ends = slice(first - start, end - start), self._is_inside(first), self._is_inside(end)
-        return Part(coded, own, start, sets, begins_inside=begins, ends_inside=ends)
+        return Part(coded, slice(first - start, end - start), start, sets)
 
     def _sets_before(self, start: int) -> bytes:
         """Return the parameter sets that were sent before access unit `start` and not again with it, the latest last."""
@@ -235,6 +254,13 @@ def _is_apart(part: Part) -> bool:
         return False
     following = np.flatnonzero(clip.decode_index == own.stop)
     return not clip.lost[following].any()
+
+
+def _doubt(clip: ParsedClip) -> None:
+    """Mark what looks intact as dependent, up to the first key picture behind the first picture, in place."""
+    keys = [key for key in np.flatnonzero(clip.is_key) if clip.decode_index[key] > 0]
+    doubted = clip.status[: min(keys, default=len(clip))]
+    doubted[doubted == AccessUnitStatus.INTACT] = AccessUnitStatus.DEPENDENT
 
 
 def _mark_carried(clip: ParsedClip, repaired: ParsedClip) -> None:

@@ -15,7 +15,16 @@ from b2scvr.bitstream.repair import VECTOR_FIELDS, next_broken, require_spliceab
 from b2scvr.ops.compute import side_by_side
 from b2scvr.pipeline.difference import masks_by_difference
 from b2scvr.pipeline.pictures import PictureWork, damaged_slots, wrong
-from b2scvr.types import MB_SIZE, AccessUnitStatus, ParsedClip, PictureDamage, Planes, RecoveredClip, SpliceError
+from b2scvr.types import (
+    MB_SIZE,
+    AccessUnitStatus,
+    InputError,
+    ParsedClip,
+    PictureDamage,
+    Planes,
+    RecoveredClip,
+    SpliceError,
+)
 
 Decode = Callable[[bytes], CodedClip]
 SENT_FIELDS = (*VECTOR_FIELDS, "noticed", "exhausted")  # what a stream said before it was repaired
@@ -25,7 +34,14 @@ class SpliceMode:
     """Recovers clips inside their streams. decode: how repaired streams are read. difference_levels: see Pipeline."""
 
     def __init__(self, work: PictureWork, decode: Decode, difference_levels: int) -> None:
-        self.work, self.decode, self.difference_levels = work, decode, difference_levels
+        self.work, self._decode, self.difference_levels = work, decode, difference_levels
+
+    def decode(self, data: bytes) -> CodedClip:
+        """Decode a stream of our own making. Raises SpliceError when nothing can be read any more: some of it is garbage."""
+        try:
+            return self._decode(data)
+        except InputError as error:
+            raise SpliceError("with pictures put in, the stream cannot be read any more: it holds garbage") from error
 
     def recover(
         self, coded: CodedClip, needs_broken: bool = False, repaired_before: CodedClip | None = None

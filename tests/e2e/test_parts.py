@@ -114,6 +114,17 @@ def test_a_broadcast_that_begins_in_the_middle(recover):
     assert np.array_equal(read_pictures(whole / "frames"), read_pictures(parts / "frames"))
 
 
+def test_damage_over_a_recovery_point_between_parts_leaves_stream_and_frames_the_same(recover):
+    """Leading pictures are shown before the recovery point and predict from what was repaired before it, too."""
+    options = {"x264-params": "open-gop=1:scenecut=0:keyint=12:b-adapt=0:bframes=2"}
+    units = reader.decode(encode_h264(moving_pictures(60, SIZE), gop=12, options=options)).access_units
+    for at in (10, 13, 22, 31):
+        broken = [*units[:at], units[at][: len(units[at]) // 2], *units[at + 1 :]]
+        folder, found = recover(b"".join(broken), in_parts=True, name=f"{at}.h264")
+        assert found["mode"] == "splice" and len(found["restored"]) == 1
+        assert np.array_equal(shown(folder / "repaired.h264"), read_pictures(folder / "frames"))
+
+
 def test_one_long_period_is_cut_inside(recover, tmp_path, monkeypatch):
     clean = encode_h264(moving_pictures(48, SIZE), gop=1000, options={"bf": "0", "sc_threshold": "0"})
     (tmp_path / "truth.h264").write_bytes(clean)

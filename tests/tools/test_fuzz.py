@@ -31,6 +31,7 @@ ONCE_BROKEN = (
     31425,
     37371,
     41857,
+    44393,
 )
 SPECIMEN = "baseline"  # P pictures alone: what is lost is seen at once
 
