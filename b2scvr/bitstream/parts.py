@@ -151,35 +151,30 @@ class CodedFile:
         if len(self._sizes) != 1:
             return [], {}
         [(height, width)] = self._sizes
-        borders, cuts = [0], dict[int, Cut]()
-
-        def is_due(border: int, most: int) -> bool:
-            return (border - borders[-1]) * height * width >= most
-
+        area, borders, cuts = height * width, [0], dict[int, Cut]()
         for start, following in pairwise([*self._apart(period_pixels is not None), len(self)]):
-            joined, inside = (
-                self._keys[bisect_right(self._keys, start) : bisect_left(self._keys, following)],
-                list[Cut](),
-            )
-            if period_pixels is not None:
-                most = most_pixels if joined else period_pixels
-                inside = self._cuts(start, following) if (following - start) * height * width > most else []
-            for key, end in pairwise([start, *(joined if not inside else []), following]):
-                if is_due(end, most_pixels + 1) and key > borders[-1]:
+            joined = self._keys[bisect_right(self._keys, start) : bisect_left(self._keys, following)]
+            inside = list[Cut]()
+            if period_pixels is not None and (following - start) * area > (most_pixels if joined else period_pixels):
+                inside = self._cuts(start, following)
+            for key, end in pairwise([start, *([] if inside else joined), following]):
+                if (end - borders[-1]) * area > most_pixels and key > borders[-1]:
                     borders.append(key)
-            for border in (cut.at for cut in inside):
-                before = inside[max(0, bisect_right(inside, border - PICTURES_BEFORE, key=lambda cut: cut.at) - 1)]
-                is_read = borders[-1] <= before.start < before.at <= border - PICTURES_BEFORE
-                if is_read and is_due(border, most_pixels):
-                    borders.append(border)
-                    cuts[border] = before
+            for cut in inside:
+                read_from = _last_before(inside, cut.at - PICTURES_BEFORE)
+                if read_from is None or read_from.start < borders[-1]:
+                    continue
+                if (cut.at - borders[-1]) * area >= most_pixels:
+                    borders.append(cut.at)
+                    cuts[cut.at] = read_from
         return borders[1:], cuts
 
     def _apart(self, is_cut_inside: bool) -> list[int]:
-        """Return the access units at which a period begins; where periods may be cut inside, one that leading pictures
-        join with the one before counts as part of it."""
-        keys = dict.fromkeys([0, *self._keys])
-        return [key for key in keys if not (is_cut_inside and key in self._led)]
+        """Return the access units at which a period begins.
+
+        is_cut_inside: where leading pictures join one with the period before, both count as one, which is cut.
+        """
+        return [key for key in dict.fromkeys([0, *self._keys]) if not (is_cut_inside and key in self._led)]
 
     def _cuts(self, start: int, following: int) -> list[Cut]:
         """Return where the access units `start` to `following` - 1 can be cut."""
@@ -245,6 +240,12 @@ class CodedFile:
         for number in takewhile(lambda number: number < start, self._senders):
             sent.update(self.units[number])
         return sent.without(self.units[start])
+
+
+def _last_before(cuts: list[Cut], border: int) -> Cut | None:
+    """Return the last of the cuts, which are in order, that is not behind a border."""
+    number = bisect_right(cuts, border, key=lambda cut: cut.at)
+    return cuts[number - 1] if number else None
 
 
 def _is_apart(part: Part) -> bool:
