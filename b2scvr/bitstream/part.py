@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
 
 from b2scvr.bitstream.access_units import split_access_units
 from b2scvr.bitstream.assembly import CodedClip
-from b2scvr.types import AccessUnitStatus, RecoveredClip
+from b2scvr.types import AccessUnitStatus, Progress, RecoveredClip
 
 
 @dataclass
@@ -67,6 +67,11 @@ class Part:
         end = behind_added(self.own.stop, added, self.ends_inside)
         own = b"".join(units[first:end]) + (suffix if end == len(units) else b"")
         return own if first else own.removeprefix(self.given_sets)
+
+
+Telling = Callable[[Part], Progress]  # what the progress of a part is told to
+# uint8 [T, H, W] of all pictures that a part was read with, 1 = corrupted; None: nothing is given for this part.
+PartMasks = Callable[[Part], np.ndarray | None]
 
 
 def behind_added(border: int, added: Collection[int], is_inside: bool) -> int:

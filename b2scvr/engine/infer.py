@@ -20,7 +20,7 @@ import numpy as np
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.cache import save_clip
-from b2scvr.bitstream.part import Part
+from b2scvr.bitstream.part import Part, PartMasks, Telling
 from b2scvr.bitstream.parts import PERIOD_PIXELS, CodedFile
 from b2scvr.engine.inputs import (
     GivenFirstMask,
@@ -40,8 +40,6 @@ from b2scvr.metrics.clip import Comparison
 from b2scvr.types import CorruptionMasks, FirstMask, InputError, Progress, RecoveredClip, SpliceError
 
 STAGES = ("parse", "detect", "recover")
-Telling = Callable[[Part], Progress]
-MasksOf = Callable[[Part], np.ndarray]  # of all pictures that a part was read with, uint8 [T, H, W], 1 = corrupted
 
 
 class ClipRecoverer(Protocol):
@@ -64,7 +62,7 @@ class ClipRecoverer(Protocol):
         ...
 
     def recover_parts(
-        self, parts: Iterable[Part], given: MasksOf | None, telling: Telling, first_mask: FirstMask | None = None
+        self, parts: Iterable[Part], given: PartMasks | None, telling: Telling, first_mask: FirstMask | None = None
     ) -> Iterator[tuple[Part, RecoveredClip]]:
         """Yield the parts recovered, in order, with given masks, masks tracked from the first one, or blind."""
         ...

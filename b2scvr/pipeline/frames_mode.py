@@ -5,20 +5,17 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from b2scvr.bitstream.assembly import CodedClip
-from b2scvr.bitstream.part import Part
+from b2scvr.bitstream.part import Part, PartMasks
 from b2scvr.cfc import MaskedClip
 from b2scvr.ops.masks import visibly_overwritten
 from b2scvr.pipeline.detection import detect_clip
 from b2scvr.pipeline.pictures import WRONG, PictureWork, damaged_slots
 from b2scvr.types import AccessUnitStatus, CorruptionMasks, Progress, RecoveredClip
-
-# uint8 [T, H, W] of all pictures that a part was read with, 1 = corrupted; None: nothing is given for this part.
-GivenMasks = Callable[[Part], np.ndarray | None]
 
 
 class FramesMode:
@@ -41,7 +38,7 @@ class FramesMode:
         [(_, recovered)] = self.recover_parts([whole], masks)
         return recovered
 
-    def recover_parts(self, parts: Iterable[Part], given: GivenMasks | None) -> Iterator[tuple[Part, RecoveredClip]]:
+    def recover_parts(self, parts: Iterable[Part], given: PartMasks | None) -> Iterator[tuple[Part, RecoveredClip]]:
         """Yield the parts of a file, in order, with their own pictures restored; windows reach from part to part.
 
         A part comes once no window needs its pictures any more: meanwhile the next one is read.
@@ -88,7 +85,7 @@ class FramesMode:
 class _Feed:
     """The parts that the restorer was given, and what of them did not come back yet."""
 
-    def __init__(self, work: PictureWork, parts: Iterable[Part], given: GivenMasks | None) -> None:
+    def __init__(self, work: PictureWork, parts: Iterable[Part], given: PartMasks | None) -> None:
         self.work, self.parts, self.given = work, parts, given
         self.waiting: deque[_Waiting] = deque()
         self.seconds = 0.0  # that reading and detecting took since it was set

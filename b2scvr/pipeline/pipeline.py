@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 
 from b2scvr.bitstream.assembly import CodedClip
-from b2scvr.bitstream.part import Part
+from b2scvr.bitstream.part import Part, PartMasks, Telling
 from b2scvr.bitstream.reader import decode_guarded
 from b2scvr.ops.masks import DIFFERENCE_LEVELS
 from b2scvr.pipeline.detection import PartDetection, detect_clip
 from b2scvr.pipeline.difference import masks_by_difference
 from b2scvr.pipeline.drift_mode import DriftMode
-from b2scvr.pipeline.frames_mode import FramesMode, GivenMasks
+from b2scvr.pipeline.frames_mode import FramesMode
 from b2scvr.pipeline.pictures import PictureDetector, PictureRestorer, PictureWork, no_progress
 from b2scvr.pipeline.splice_mode import Decode, SpliceMode
 from b2scvr.types import AccessUnitStatus, CorruptionMasks, FirstMask, Progress, RecoveredClip, SpliceError
 
-Telling = Callable[[Part], Progress]
 MODES = ("auto", "splice", "drift", "frames")
 
 
@@ -57,7 +56,7 @@ class Pipeline:
         self.splices = mode in ("auto", "splice") and not self.tracks
 
     def recover_parts(
-        self, parts: Iterable[Part], given: GivenMasks | None, telling: Telling, first_mask: FirstMask | None = None
+        self, parts: Iterable[Part], given: PartMasks | None, telling: Telling, first_mask: FirstMask | None = None
     ) -> Iterator[tuple[Part, RecoveredClip]]:
         """Yield the parts of a file, in order, recovered; a part without damage of its own is left as it is.
 
@@ -85,7 +84,7 @@ class Pipeline:
             del part, clip, masks  # before the next ones come
         detection.finish()
 
-    def _recover_parts(self, parts: Iterable[Part], given: GivenMasks | None) -> Iterator[tuple[Part, RecoveredClip]]:
+    def _recover_parts(self, parts: Iterable[Part], given: PartMasks | None) -> Iterator[tuple[Part, RecoveredClip]]:
         if self._frames.takes_clips and (self.mode == "frames" or given is not None):
             yield from self._frames.recover_parts(parts, given)
             return

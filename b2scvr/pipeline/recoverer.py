@@ -10,16 +10,15 @@ import torch
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.guard import prepare
-from b2scvr.bitstream.part import Part
+from b2scvr.bitstream.part import Part, PartMasks, Telling
 from b2scvr.bitstream.reader import decode_guarded
 from b2scvr.cfc import make_restorer
 from b2scvr.checkpoints.load import load_weights
 from b2scvr.config import Config, load_config
 from b2scvr.dac import Calibration, make_tracker
 from b2scvr.ops.compute import keep_freed_memory, pick_device, pick_dtype
-from b2scvr.pipeline.frames_mode import GivenMasks
 from b2scvr.pipeline.pictures import no_progress
-from b2scvr.pipeline.pipeline import Pipeline, Telling
+from b2scvr.pipeline.pipeline import Pipeline
 from b2scvr.pipeline.splice_mode import Decode
 from b2scvr.registry import MODELS
 from b2scvr.types import CorruptionMasks, FirstMask, Progress, RecoveredClip
@@ -79,7 +78,7 @@ class Recoverer:
         return self.pipeline.splices
 
     def recover_parts(
-        self, parts: Iterable[Part], given: GivenMasks | None, telling: Telling, first_mask: FirstMask | None = None
+        self, parts: Iterable[Part], given: PartMasks | None, telling: Telling, first_mask: FirstMask | None = None
     ) -> Iterator[tuple[Part, RecoveredClip]]:
         """Yield the parts of a file recovered; see Pipeline.recover_parts."""
         return self.pipeline.recover_parts(parts, given, telling, first_mask)
