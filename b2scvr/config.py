@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 from mmengine.config import Config
@@ -27,8 +28,10 @@ def load_config(path: str | Path, options: list[str] | None = None) -> Config:
         if not separator or not key:
             raise ValueError(f"--cfg-options takes key=value, got {option!r}")
         try:
-            changes[key] = DictAction._parse_iterable(value)
-        except AssertionError as error:  # of brackets and quotes
+            changes[key] = ast.literal_eval(value) if value.startswith("{") else DictAction._parse_iterable(value)
+        except (AssertionError, SyntaxError, ValueError) as error:  # of brackets and quotes
             raise ValueError(f"--cfg-options {option}: {error}") from error
+        except RecursionError as error:  # what is no number, word, list or tuple of them
+            raise ValueError(f"--cfg-options {option}: not a value; a dictionary is written {{'key': 1}}") from error
     config.merge_from_dict(changes)
     return config

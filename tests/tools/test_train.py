@@ -27,6 +27,13 @@ def program():
         ([CONFIG, "--cfg-options", "stages.recover.lrr=1"], 2, "did you mean 'lr'"),
         ([CONFIG, "--cfg-options", "lr"], 2, "key=value"),
         ([CONFIG, "--cfg-options", "stages.recover.frozen=['(*']"], 2, "Imbalanced brackets"),
+        (
+            [CONFIG, "--cfg-options", "stages.recover.loss=dict(hole_weight=1,valid_weight=1)"],
+            2,
+            "a dictionary is written {'key': 1}",
+        ),
+        ([CONFIG, "--cfg-options", "stages.recover.loss={'hole_weight'"], 2, "was never closed"),
+        ([CONFIG, "--cfg-options", "stages.recover.loss={'hol_weight': 1}"], 2, "hol_weight"),
         ([CONFIG, "--cfg-options", "stages.recover.batch=3", "stages.recover.accumulate=2"], 2, "does not divide"),
         ([CONFIG, "--work-dir", CONFIG, "--data", "absent", "--device", "cpu"], 2, "is a file; choose a folder"),
         ([str(ROOT / "README.md")], 2, "README.md: not a config that can be read"),
