@@ -60,9 +60,10 @@ class _Ending:
     end: int
     sources: list[
         int
-    ]  # of each from `start` to `end`: its place in `sent`, or that of the one before if nothing arrived
+    ]  # in `sent`, of each from `start` to `end`: its own, or where nothing arrived that of the one before
     broken: list[int]  # places of those to be read that lost bits
     compared: int  # how many from `entered` on must come out as they do here
+    is_doubtful: bool  # not all that is repaired is right
     extradata: bytes | None
 
 
@@ -75,32 +76,44 @@ def begin_behind(part: Part, cut: Cut, end: int, extradata: bytes | None, name: 
     None where the part was not repaired in the stream, where a picture is not there or cannot be replaced, or where what comes
     behind would not come out the same.
     """
-    sent, added, left = part.coded.access_units, tuple[int, ...](), tuple[int, ...]()
-    repaired = sent
-    if part.is_damaged or part.repaired_before is not None:
-        recovered = part.recovered
-        if recovered is None or recovered.repaired is None:
+    ending = _ending(part, cut, end, extradata)
+    try:
+        found = ending and run_guarded(_make_pickled, pickle.dumps(ending), name)
+    except InputError:
+        found = None
+    if not ending or not found:
+        return None
+    sent, repaired = found
+    return Beginning(sent, None if repaired == sent else repaired, ending.is_doubtful)
+
+
+def _ending(part: Part, cut: Cut, end: int, extradata: bytes | None) -> _Ending | None:
+    clip, sent = part.coded.clip, part.coded.access_units
+    repaired, added, left = sent, tuple[int, ...](), tuple[int, ...]()
+    if part.is_damaged:
+        if part.recovered is None or part.recovered.repaired is None:
             return None
-        repaired, added, left = split_access_units(recovered.repaired)[0], recovered.added, recovered.left
+        repaired, added, left = (
+            split_access_units(part.recovered.repaired)[0],
+            part.recovered.added,
+            part.recovered.left,
+        )
+    elif part.repaired_before is not None:  # what looks the same may still differ by less than can be shown
+        repaired = part.repaired_before.access_units
     first, entered, last = (number - part.start for number in (cut.start, cut.at, end))
     start, behind_start = (behind_added(border, added, False) for border in (first, entered))
     stop = behind_added(last, added, True)
     if stop - behind_start != last - entered:
         return None  # pictures that never arrived have no place among those that are read
-    sources = (first - 1 + np.cumsum([place not in added for place in range(start, stop)])).tolist()
-    status = part.coded.clip.status[np.argsort(part.coded.clip.decode_index)][entered : last + _COMPARED]
-    broken = [behind_start + int(number) for number in np.flatnonzero(np.isin(status, _NOT_WHOLE))]
+    sources = first - 1 + np.cumsum([place not in added for place in range(start, stop)])
+    status = clip.status[np.argsort(clip.decode_index)][entered : last + _COMPARED]
+    broken = (behind_start + np.flatnonzero(np.isin(status, _NOT_WHOLE))).tolist()
     compared = broken[0] - behind_start if broken else len(status)
-    broken = [place for place in broken if place < stop]
-    try:
-        ending = _Ending(sent, repaired, start, behind_start, stop, sources, broken, compared, extradata)
-        found = run_guarded(_make_pickled, pickle.dumps(ending), name)
-    except InputError:
-        found = None
-    if found is None:
-        return None
     is_doubtful = any(first <= place < last for place in left)
-    return Beginning(found[0], None if found[1] == found[0] else found[1], is_doubtful)
+    broken = [place for place in broken if place < stop]
+    return _Ending(
+        sent, repaired, start, behind_start, stop, sources.tolist(), broken, compared, is_doubtful, extradata
+    )
 
 
 def _make_pickled(data: bytes) -> tuple[list[bytes], list[bytes]] | None:
