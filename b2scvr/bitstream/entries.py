@@ -73,8 +73,8 @@ def begin_behind(part: Part, cut: Cut, end: int, extradata: bytes | None, name: 
     part: the one before, which ends before access unit `end` of the file, and what became of it; cut: the place at or before
     its end that is read from; extradata: of the decoder; name: what messages call the file.
 
-    None where the part was not repaired in the stream, where a picture is not there or cannot be replaced, or where what comes
-    behind would not come out the same.
+    None where nobody said what became of damage in the part, where a picture is not there or cannot be replaced, or where what
+    comes behind would not come out the same.
     """
     ending = _ending(part, cut, end, extradata)
     try:
@@ -89,17 +89,15 @@ def begin_behind(part: Part, cut: Cut, end: int, extradata: bytes | None, name: 
 
 def _ending(part: Part, cut: Cut, end: int, extradata: bytes | None) -> _Ending | None:
     clip, sent = part.coded.clip, part.coded.access_units
-    repaired, added, left = sent, tuple[int, ...](), tuple[int, ...]()
+    # What looks the same behind repaired pictures may still differ by less than can be shown.
+    repaired = (part.repaired_before or part.coded).access_units
+    added, left, is_repaired = tuple[int, ...](), tuple[int, ...](), True
     if part.is_damaged:
-        if part.recovered is None or part.recovered.repaired is None:
+        if part.recovered is None:
             return None
-        repaired, added, left = (
-            split_access_units(part.recovered.repaired)[0],
-            part.recovered.added,
-            part.recovered.left,
-        )
-    elif part.repaired_before is not None:  # what looks the same may still differ by less than can be shown
-        repaired = part.repaired_before.access_units
+        added, left, is_repaired = part.recovered.added, part.recovered.left, part.recovered.repaired is not None
+        if part.recovered.repaired is not None:
+            repaired = split_access_units(part.recovered.repaired)[0]
     first, entered, last = (number - part.start for number in (cut.start, cut.at, end))
     start, behind_start = (behind_added(border, added, False) for border in (first, entered))
     stop = behind_added(last, added, True)
@@ -109,7 +107,7 @@ def _ending(part: Part, cut: Cut, end: int, extradata: bytes | None) -> _Ending 
     status = clip.status[np.argsort(clip.decode_index)][entered : last + _COMPARED]
     broken = (behind_start + np.flatnonzero(np.isin(status, _NOT_WHOLE))).tolist()
     compared = broken[0] - behind_start if broken else len(status)
-    is_doubtful = any(first <= place < last for place in left)
+    is_doubtful = not is_repaired or any(first <= place < last for place in left)
     broken = [place for place in broken if place < stop]
     return _Ending(
         sent, repaired, start, behind_start, stop, sources.tolist(), broken, compared, is_doubtful, extradata

@@ -95,7 +95,21 @@ def test_a_container_too(file_of):
     assert np.array_equal(np.concatenate([part.take(part.coded.clip.frames) for part in read]), whole.frames)
 
 
-def test_damage_that_was_not_repaired_keeps_the_rest_of_the_period_whole(file_of):
+def test_behind_a_part_that_was_not_repaired_in_the_stream_all_is_doubtful(file_of):
+    stream = damaged(one_period())
+    whole = reader.decode(stream).clip
+
+    def recovered(part):
+        blank = CorruptionMasks.blank(part.coded.clip)
+        return RecoveredClip(part.coded.clip.frames, blank, "drift", None, (), {})
+
+    for part in read_all(file_of(stream), recovered):
+        assert len(part.coded.clip) < COUNT
+        assert np.array_equal(part.take(part.coded.clip.frames), whole.frames[part.numbers])
+        assert np.array_equal(part.take(part.coded.clip.status), whole.status[part.numbers])
+
+
+def test_damage_that_nobody_answered_for_keeps_the_rest_of_the_period_whole(file_of):
     stream = damaged(one_period())
     read, whole = read_all(file_of(stream)), reader.decode(stream).clip
     assert read[-1].first <= BROKEN + 8 and len(read[-1].coded.clip) == COUNT  # read from its beginning
