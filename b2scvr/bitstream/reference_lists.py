@@ -92,6 +92,7 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
             found[index] = _without_lists(buffer, [h for h, _ in headers], order, sps)
             continue
         doubts.note_order(header, order)
+        doubts.misled |= _repeats_frame_num(buffer, header)
         found[index] = [_references(buffer, h, order, sps) for h, _ in headers]
         if header.nal_ref_idc:
             _mark(buffer, header, _Held(index, header.frame_num, order), sps)
@@ -173,6 +174,11 @@ def _fill_gap(buffer: _Buffer, header: SliceHeader, sps: Sps, lost: list[int]) -
         order = latest[0].order + _FRAME_STEP if latest else _LONG_AGO
         buffer.held.append(_Held(picture, frame_num, order, made_up=True))
         buffer.doubts.incomplete = True
+
+
+def _repeats_frame_num(buffer: _Buffer, header: SliceHeader) -> bool:
+    """Whether a reference frame has the number of the one before, which no two have (7.4.3): one of them is out of place."""
+    return bool(header.nal_ref_idc) and not header.is_idr and header.frame_num == buffer.previous_frame_num
 
 
 def _note_gap(buffer: _Buffer, header: SliceHeader, sps: Sps) -> None:

@@ -83,3 +83,11 @@ def test_a_lost_reference_stands_in_the_lists_until_the_next_idr(pictures):
     assert not any(s.uncertain for slices in gone[11:] for s in slices)
     garbage = slice_references([*units[:5], units[5][:5] + b"\x00\x01\x00" * 4, *units[6:]])
     assert garbage[5] == [] and garbage[6][0].lists == ((5, 4, 3),) and garbage[6][0].uncertain
+
+
+def test_a_reference_frame_that_repeats_a_frame_num_misleads_all_up_to_the_next_idr_picture(pictures):
+    units = encoded(pictures, bf="0", refs="3", weightp="0")  # GOPs of 12
+    found = slice_references([*units[:5], units[4], *units[5:]])
+    assert not any(one.uncertain for slices in found[:5] for one in slices)
+    assert all(one.uncertain for slices in found[5:13] for one in slices)
+    assert not any(one.uncertain for slices in found[13:] for one in slices)

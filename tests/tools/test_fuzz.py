@@ -32,6 +32,8 @@ ONCE_BROKEN = (
     37371,
     41857,
     44393,
+    44741,
+    45893,
 )
 SPECIMEN = "baseline"  # P pictures alone: what is lost is seen at once
 
