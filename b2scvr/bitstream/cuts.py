@@ -16,13 +16,7 @@ from b2scvr.types import SpliceError
 
 _MOST = 80  # pictures that must be there before a cut
 _REORDERED = 16  # pictures: so many at most are decoded before one, and shown behind it (MaxDpbFrames, A.3.1)
-_UNCUT_OPERATIONS = (
-    2,
-    3,
-    4,
-    5,
-    6,
-)  # memory_management_control_operation of long-term references, and of a reset (7.4.3.3)
+_UNCUT_OPERATIONS = (2, 3, 4, 5, 6)  # of memory management: long-term references, and a reset (7.4.3.3)
 
 
 @dataclass(frozen=True)

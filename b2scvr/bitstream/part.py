@@ -20,9 +20,8 @@ class Part:
     own: slice  # of display indices in `coded.clip`: the pictures that the part is about
     start: int  # display index in the file, and number in decoding order, of the first picture of `coded`
     given_sets: bytes = b""  # parameter sets that were put before the first access unit
-    repaired_before: CodedClip | None = (
-        None  # `coded` behind repaired pictures; None: those before the own ones were right, or are read too
-    )
+    # `coded` as it is decoded behind repaired pictures; None: those before the own ones were right, or are read too.
+    repaired_before: CodedClip | None = None
     begins_inside: bool = False  # a period: its first border is a cut
     ends_inside: bool = False
     recovered: RecoveredClip | None = None  # what became of all that it was read with: the next part may begin with it
