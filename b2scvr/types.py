@@ -42,6 +42,9 @@ class AccessUnitStatus(IntEnum):
     LOST = 3  # gave no picture at all
 
 
+NOT_WHOLE = (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST)  # bits of its own are missing
+
+
 class PictureType(IntEnum):
     """Type of the coded picture as the decoder reports it."""
 

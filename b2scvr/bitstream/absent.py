@@ -6,7 +6,7 @@ of the pictures up to the next one: they count as shown before what was shown la
 
 from __future__ import annotations
 
-from b2scvr.bitstream.nal import NalType, scan
+from b2scvr.bitstream.nal import NalType, first_slice, scan
 from b2scvr.bitstream.reference_lists import is_garbage, read_headers
 from b2scvr.bitstream.slice_header import SliceHeader
 from b2scvr.bitstream.syntax import ParameterSets
@@ -34,7 +34,7 @@ def with_absent(units: list[bytes]) -> tuple[list[bytes], list[int]]:
                 return units, []
             count, is_idr = _missing(header, previous, 1 << sps.log2_max_frame_num, _brings_sps(unit))
             absent += range(len(out), len(out) + count)
-            start = next(nal.start for nal in scan(unit) if nal.is_slice) if is_idr else 0
+            start = first_slice(unit) if is_idr else 0
             out += [unit[:start], *[b""] * (count - 1)][:count]
             unit = unit[start:] if count else unit
             previous = header.reference_frame_num(1 << sps.log2_max_frame_num)

@@ -21,19 +21,16 @@ from b2scvr.bitstream.access_units import split_access_units
 from b2scvr.bitstream.cuts import Cut
 from b2scvr.bitstream.guard import run_guarded
 from b2scvr.bitstream.logs import printing_at
-from b2scvr.bitstream.nal import START_CODE, scan
+from b2scvr.bitstream.nal import first_slice
 from b2scvr.bitstream.packet import decode_logged, open_decoder, padded_packet
 from b2scvr.bitstream.part import Part, behind_added
 from b2scvr.bitstream.planes import pixel_format_of, planes_from_frame
+from b2scvr.bitstream.recovery_point import MESSAGE
 from b2scvr.bitstream.sent_sets import SentSets
 from b2scvr.bitstream.splice import splice_picture
 from b2scvr.bitstream.syntax import ParameterSets
-from b2scvr.types import AccessUnitStatus, InputError, Planes, SpliceError
+from b2scvr.types import NOT_WHOLE, InputError, Planes, SpliceError
 
-# An SEI NAL unit with a recovery point: recovery_frame_cnt 0, exact_match_flag 1, broken_link_flag 0.
-_RECOVERY_POINT = START_CODE + bytes([6, 6, 1, 0b11000100, 0x80])
-_COMPARED = 8  # access units behind a part that must come out the same
-_NOT_WHOLE = (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST)
 _OPTIONS = {"flags": "+output_corrupt", "apply_cropping": "0"}
 
 
@@ -58,9 +55,7 @@ class _Ending:
     start: int
     entered: int
     end: int
-    sources: list[
-        int
-    ]  # in `sent`, of each from `start` to `end`: its own, or where nothing arrived that of the one before
+    sources: list[int]  # places in `sent` from `start` to `end`; where nothing arrived, that of the one before
     broken: list[int]  # places of those to be read that lost bits
     compared: int  # how many from `entered` on must come out as they do here
     is_doubtful: bool  # not all that is repaired is right
@@ -104,8 +99,8 @@ def _ending(part: Part, cut: Cut, end: int, extradata: bytes | None) -> _Ending 
     if stop - behind_start != last - entered:
         return None  # pictures that never arrived have no place among those that are read
     sources = first - 1 + np.cumsum([place not in added for place in range(start, stop)])
-    status = clip.status[np.argsort(clip.decode_index)][entered : last + _COMPARED]
-    broken = (behind_start + np.flatnonzero(np.isin(status, _NOT_WHOLE))).tolist()
+    status = clip.status[np.argsort(clip.decode_index)][entered:]
+    broken = (behind_start + np.flatnonzero(np.isin(status, NOT_WHOLE))).tolist()
     compared = broken[0] - behind_start if broken else len(status)
     is_doubtful = not is_repaired or any(first <= place < last for place in left)
     broken = [place for place in broken if place < stop]
@@ -166,6 +161,6 @@ def _put_in(ending: _Ending, units: list[bytes], samples: dict[int, Planes]) -> 
         sets.update(ending.repaired[place])
         if place in samples:
             units[place - ending.start] = splice_picture(ending.repaired[place], samples[place], sets)
-    first = next(nal.start for nal in scan(units[0]) if nal.is_slice)
-    units[0] = sent_sets.without(units[0]) + units[0][:first] + _RECOVERY_POINT + units[0][first:]
+    first = first_slice(units[0])
+    units[0] = sent_sets.without(units[0]) + units[0][:first] + MESSAGE + units[0][first:]
     return units

@@ -106,3 +106,8 @@ def _strip_zeros(data: bytes, start: int, end: int) -> int:
     while end > start and data[end - 1] == 0:
         end -= 1
     return end
+
+
+def first_slice(access_unit: bytes) -> int:
+    """Return where the first slice of a piece of Annex-B stream begins, its length where there is none."""
+    return next((nal.start for nal in scan(access_unit) if nal.is_slice), len(access_unit))

@@ -11,7 +11,7 @@ import numpy as np
 from b2scvr.bitstream.absent import with_absent
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.damage_trace import trace_damage
-from b2scvr.bitstream.nal import scan
+from b2scvr.bitstream.nal import first_slice
 from b2scvr.bitstream.numbering import infer_headers
 from b2scvr.bitstream.planes import grow_planes, rgb_to_planes
 from b2scvr.bitstream.reference_lists import slice_references
@@ -75,7 +75,7 @@ def _rebuild(
             shown = int(slots[min(int(np.searchsorted(arrived, number)), len(slots) - 1)])
             try:
                 samples[number] = _placeholder(coded.clip, shown, headers[number], sets)
-                new_units[number] = _before_slices(unit) + write_picture(headers[number], samples[number], sets)
+                new_units[number] = unit[: first_slice(unit)] + write_picture(headers[number], samples[number], sets)
             except SpliceError as error:
                 remarks.append(f"access unit {number} was lost and is not rebuilt: {error}")
     if not samples or not samples.keys() >= set(absent):
@@ -122,11 +122,6 @@ def _placeholder(clip: ParsedClip, slot: int, header: SliceHeader, sets: Paramet
     shown = rgb_to_planes(clip.frames[slot], *clip.colour, clip.pixel_format, sps.mb_adaptive_frame_field)
     left, _, top, _ = sps.crop
     return grow_planes(shown, (sps.height_mbs * MB_SIZE, sps.width_mbs * MB_SIZE), (top, left))
-
-
-def _before_slices(unit: bytes) -> bytes:
-    """What stands before the first slice of an access unit."""
-    return unit[: next((nal.start for nal in scan(unit) if nal.is_slice), len(unit))]
 
 
 def _what_is_wrong(new: CodedClip, old: CodedClip, units: list[bytes], rebuilt: set[int]) -> str | None:

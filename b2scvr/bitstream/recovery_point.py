@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from b2scvr.bitstream.bits import BitReader
-from b2scvr.bitstream.nal import NalType, NalUnit, scan, starts_picture, unescape
+from b2scvr.bitstream.nal import START_CODE, NalType, NalUnit, scan, starts_picture, unescape
 from b2scvr.bitstream.slice_header import slice_start
 from b2scvr.types import SpliceError
 
 _RECOVERY_POINT = 6  # payloadType, D.1.1
+# An SEI NAL unit that says so: recovery_frame_cnt 0, exact_match_flag 1, broken_link_flag 0.
+MESSAGE = START_CODE + bytes([NalType.SEI, _RECOVERY_POINT, 1, 0b11000100, 0x80])
 _MORE = 0xFF  # another byte of payloadType or payloadSize follows (7.3.2.3.1)
 _INTRA = (2, 4, 7, 9)  # slice_type, table 7-6: I and SI
 

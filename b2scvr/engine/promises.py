@@ -31,7 +31,7 @@ from b2scvr.bitstream.parts import CodedFile
 from b2scvr.bitstream.reader import decode
 from b2scvr.bitstream.remux import RemuxError, remux
 from b2scvr.bitstream.specimens import ALL, CONTAINED, H264, OTHER_CODECS, Specimen, make, moving_pictures
-from b2scvr.types import AccessUnitStatus, InputError, ParsedClip, Planes, RecoveredClip, SpliceError
+from b2scvr.types import NOT_WHOLE, AccessUnitStatus, InputError, ParsedClip, Planes, RecoveredClip, SpliceError
 
 PROMISES = ("exception", "slots", "repeatable", "intact", "repaired")
 UNNOTICED = "unnoticed"  # no promise: damage that the decoder read over, counted apart
@@ -270,15 +270,12 @@ def _check_repaired(clean: CleanStream, data: bytes, coded: CodedClip, recovered
     status = repaired.clip.status
     if len(kept) != len(coded.clip):
         found.append(Finding("repaired", f"{len(kept)} pictures in the repaired stream, not {len(coded.clip)}"))
-    elif unsound := [s for s in (*(kept[n] for n in recovered.restored), *recovered.added) if status[s] in _UNSOUND]:
+    elif unsound := [s for s in (*(kept[n] for n in recovered.restored), *recovered.added) if status[s] in NOT_WHOLE]:
         names = ", ".join(AccessUnitStatus(int(status[slot])).name for slot in unsound)
         found.append(Finding("repaired", f"pictures put in are not sound: {unsound} ({names})"))
     elif not np.array_equal(repaired.clip.frames[kept], recovered.frames):
         found.append(Finding("repaired", "the repaired stream shows other pictures than were returned"))
     return found
-
-
-_UNSOUND = (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST)
 
 
 def _check_container(specimen: Specimen, data: bytes, repaired: bytes) -> list[Finding]:

@@ -11,7 +11,7 @@ from b2scvr.bitstream.repair import next_broken
 from b2scvr.ops.dependents import DependentCorrector
 from b2scvr.pipeline.difference import masks_by_difference
 from b2scvr.pipeline.pictures import PictureWork
-from b2scvr.types import AccessUnitStatus, ParsedClip, PictureDamage, RecoveredClip
+from b2scvr.types import NOT_WHOLE, AccessUnitStatus, ParsedClip, PictureDamage, RecoveredClip
 
 
 class DriftMode:
@@ -40,7 +40,7 @@ class DriftMode:
 
 def _own_damage(status: np.ndarray) -> np.ndarray:
     """Which pictures are broken or lost themselves."""
-    return np.isin(status, (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST))
+    return np.isin(status, NOT_WHOLE)
 
 
 def _lost_as_broken(clip: ParsedClip) -> ParsedClip:
