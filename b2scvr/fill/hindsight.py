@@ -1,7 +1,8 @@
 """What the next right picture says of a restored one: errors go along the vectors of the pictures between, and so back.
 
 A picture that only predicts from a damaged one lacks what that one lacks, moved along its vectors (H.264 8.4.2; its residual
-arrived). So the last picture before the next right one, two neighbours in time, shows what is still wrong with the first.
+arrived). So the last picture before the next right one, two neighbours in time, shows what is still wrong with the first. How
+the two match is not asked of the damaged one's contents, which would be taken for motion, but of how things move on both sides.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import cv2
 import numpy as np
 
 from b2scvr.fill.flow import optical_flow, read_at, warp
-from b2scvr.fill.vectors import NO_REFERENCE, SIDES, picture_vectors
-from b2scvr.types import MV_BLOCK, AccessUnitStatus, ParsedClip
+from b2scvr.fill.vectors import NO_REFERENCE, SIDES, Hypothesis, fuse, picture_vectors
+from b2scvr.fill.velocity import intact_beyond, motion_along_vectors, steady_motion
+from b2scvr.types import MV_BLOCK, NOT_WHOLE, ParsedClip
 
 WHOLLY = 0.99  # a pixel read between others counts as traced when this share of them is
 LEAST_COVER = 0.25  # share of a pixel that must be told of
 NOISE = 20.0  # mean square miss, in squared levels, where nothing is wrong, ...
 NOISE_PIXELS = 1000  # ... as so many pixels would show it
-BELIEVED = 0.75  # of the share that a Wiener filter would take: inside the damage the match is worse than around it
 
 Places = tuple[np.ndarray, np.ndarray]  # float32 [H, W, 2] (x, y) pixels; float32 [H, W], 1 = traced
 
@@ -28,7 +29,7 @@ def hindsight(clip: ParsedClip, index: int, after: int, restored: np.ndarray, wr
     clip: as decoded with picture `index` still damaged, its vectors those that were sent; after: display index of an intact
     picture behind it; restored: uint8 [H, W, 3], picture `index` restored, right outside `wrong`, bool [H, W].
 
-    The last traced picture before `after` is mended with what was restored and matched to `after`. What it misses there is
+    The last traced picture before `after` is mended with what was restored and laid beside `after`. What it misses there is
     put back to where it came from. How much of it is believed is told by how much is missed where nothing was wrong: of
     misses of variance v inside and n outside, (v - n) / v is due to the restored picture (Wiener). The picture comes back
     as it is where no picture between leads to it, or another one between lost bits.
@@ -36,22 +37,85 @@ def hindsight(clip: ParsedClip, index: int, after: int, restored: np.ndarray, wr
     last = _last_dependent(clip, index, after)
     if last is None or not wrong.any():
         return restored
-    traced = _places(clip, last, index)
+    mending = _Mending(clip, index, restored)
+    traced = mending.places(last)
     if traced is None:
         return restored
     place, known = traced
-    lack = read_at(restored.astype(np.float32) - clip.frames[index], place) * known[..., None]
-    mended = np.clip(clip.frames[last] + lack, 0, 255)
-    onward = optical_flow(mended.round().astype(np.uint8), clip.frames[after])
+    mended = mending.picture(last, traced)
+    right = (known > 0) & (read_at(wrong.astype(np.float32), place) == 0)
+    onward = _onward(mending, last, after, mended, right)
     miss, told = _put_back(warp(clip.frames[after], onward) - mended, place, known)
-    square = (miss**2).mean(axis=2)
-    inside, outside = told & wrong, told & ~wrong
+    inside = told & wrong
     if not inside.any():
         return restored
-    noise = (square[outside].sum() + NOISE * NOISE_PIXELS) / (outside.sum() + NOISE_PIXELS)
-    share = BELIEVED * max(0.0, 1 - noise / max(float(square[inside].mean()), NOISE))
+    noise = _noise(miss, told & ~wrong)
+    share = 1 - noise / max(float(_square(miss)[inside].mean()), noise)
     better = np.clip(restored + share * miss, 0, 255).round().astype(np.uint8)
     return np.where(inside[..., None], better, restored)
+
+
+class _Mending:
+    """The pictures behind picture `index` of a clip, mended with what was restored there, uint8 [H, W, 3]."""
+
+    def __init__(self, clip: ParsedClip, index: int, restored: np.ndarray) -> None:
+        height, width = clip.frames.shape[1:3]
+        here = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+        self.clip, self.index, self._here = clip, index, here
+        self._lack = restored.astype(np.float32) - clip.frames[index]
+        self._found: dict[int, Places] = {index: (here, np.ones((height, width), np.float32))}
+
+    def places(self, picture: int) -> Places | None:
+        """Return for each pixel of `picture` its place in picture `index`, along the vectors of all pictures between.
+
+        A pixel is traced where all of its vectors lead there; None when a picture on the way lost bits of its own.
+        """
+        for slot in _on_the_way(self.clip, picture, self.index):
+            if self.clip.status[slot] in NOT_WHOLE:
+                return None
+            if slot not in self._found:
+                self._found[slot] = _step(self.clip, slot, self._here, self._found)
+        return self._found.get(picture)
+
+    def picture(self, slot: int, traced: Places) -> np.ndarray:
+        """Return picture `slot` with what it lacks, float32 [H, W, 3] in [0, 255]."""
+        place, known = traced
+        return np.clip(self.clip.frames[slot] + read_at(self._lack, place) * known[..., None], 0, 255)
+
+
+def _onward(mending: _Mending, last: int, after: int, mended: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Motion from picture `last` to `after`, float32 [H, W, 2]: at constant velocity, as it is on either side of the two.
+
+    The better one of them fits where `mended`, float32 [H, W, 3], is right, bool [H, W], the more it is believed. Where
+    neither is known, what was mended is matched as it is.
+    """
+    clip = mending.clip
+    beyond, behind = intact_beyond(clip, last, after), last - 1
+    motions = [motion_along_vectors(clip, last, after)]
+    if beyond is not None:
+        motions.append(steady_motion(clip, last, after, beyond))
+    traced = mending.places(behind) if behind > mending.index else None
+    if traced is not None:
+        back = optical_flow(_levels(mended), _levels(mending.picture(behind, traced)))
+        motions.append(back * np.float32((after - last) / (behind - last)))
+    known = [motion for motion in motions if motion is not None]
+    if not known:
+        return optical_flow(_levels(mended), clip.frames[after])
+    noises = [_noise(warp(clip.frames[after], motion) - mended, right) for motion in known]
+    return fuse([Hypothesis(motion, (NOISE / noise) ** 2) for motion, noise in zip(known, noises, strict=True)])
+
+
+def _levels(picture: np.ndarray) -> np.ndarray:
+    return picture.round().astype(np.uint8)
+
+
+def _noise(miss: np.ndarray, where: np.ndarray) -> float:
+    """Mean square of `miss` [H, W, 3] there, bool [H, W]; near NOISE where next to nothing tells."""
+    return float((_square(miss)[where].sum() + NOISE * NOISE_PIXELS) / (where.sum() + NOISE_PIXELS))
+
+
+def _square(miss: np.ndarray) -> np.ndarray:
+    return (miss**2).mean(axis=2)
 
 
 def _last_dependent(clip: ParsedClip, index: int, after: int) -> int | None:
@@ -63,21 +127,6 @@ def _last_dependent(clip: ParsedClip, index: int, after: int) -> int | None:
     first, end = clip.decode_index[index], clip.decode_index[after]
     between = [slot for slot in range(index + 1, after) if first < clip.decode_index[slot] < end]
     return between[-1] if between else None
-
-
-def _places(clip: ParsedClip, picture: int, index: int) -> Places | None:
-    """Return for each pixel of `picture` its place in picture `index`, along the vectors of all pictures between.
-
-    A pixel is traced where all of its vectors lead there; None when a picture on the way lost bits of its own.
-    """
-    height, width = clip.frames.shape[1:3]
-    here = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-    found: dict[int, Places] = {index: (here, np.ones((height, width), np.float32))}
-    for slot in _on_the_way(clip, picture, index):
-        if clip.status[slot] in (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST):
-            return None
-        found[slot] = _step(clip, slot, here, found)
-    return found.get(picture)
 
 
 def _on_the_way(clip: ParsedClip, picture: int, index: int) -> list[int]:

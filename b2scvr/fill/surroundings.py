@@ -9,6 +9,7 @@ import numpy as np
 
 from b2scvr.fill.flow import extrapolate, optical_flow, warp
 from b2scvr.fill.vectors import Hypothesis, fuse, motion_from_vectors
+from b2scvr.fill.velocity import intact_beyond, steady_motion
 from b2scvr.ops.evidence import picture_evidence
 from b2scvr.ops.masks import at_pixels
 from b2scvr.ops.scenes import scene_numbers, trusted_macroblocks
@@ -39,17 +40,17 @@ def surroundings(clip: ParsedClip, index: int) -> Surroundings:
     if not neighbours:
         return _pack(clip, index, slots, np.zeros((len(slots), *decoded.shape[:2], 2), np.float32), {})
     anchor = min(neighbours, key=lambda slot: (abs(slot - index), slot))
-    steady, steady_weight = _steady_motion(clip, index, anchor)
-    hypotheses = [Hypothesis(steady, steady_weight)]
+    steady = _steady(clip, index, anchor)
+    hypotheses = [steady]
     before, after = slots[BEFORE - 1], slots[-1]
     between = None
     if before < index < after:
         between = _motion_between(clip, index, anchor, before, after)
         hypotheses.append(Hypothesis(between, BETWEEN_WEIGHT / (after - before) ** 2))
-    told = fuse(motion_from_vectors(clip, index, anchor), hypotheses)
+    told = fuse(hypotheses, motion_from_vectors(clip, index, anchor))
     guesses = {
         "fill": warp(clip.frames[anchor], told),
-        "steady": warp(clip.frames[anchor], steady),
+        "steady": warp(clip.frames[anchor], steady.motion),
     }
     motion = np.stack([_motion_into(clip, slot, index, anchor, told, guesses["fill"]) for slot in slots])
     guesses["before"], guesses["after"] = (
@@ -90,18 +91,13 @@ def _intact_around(clip: ParsedClip, index: int) -> tuple[list[int], list[int]]:
     return intact[intact < index][::-1].tolist(), intact[intact > index].tolist()
 
 
-def _steady_motion(clip: ParsedClip, index: int, anchor: int) -> tuple[np.ndarray, float]:
-    """Motion from `index` to `anchor` if all moves on as beyond the anchor, and its weight; (zero, small) where unknown."""
-    side = np.sign(anchor - index)
-    intact = np.flatnonzero(clip.status == AccessUnitStatus.INTACT)
-    beyond = [int(i) for i in intact if (i - anchor) * side > 0]
-    if not beyond:
-        return np.zeros((*clip.frames.shape[1:3], 2), np.float32), STEADY_WEIGHT / 64
-    gap = abs(anchor - index)
-    second = min(beyond, key=lambda slot: abs(abs(slot - anchor) - gap))
-    scale = (anchor - index) / (second - anchor)
-    flow = optical_flow(clip.frames[anchor], clip.frames[second])
-    return extrapolate(flow, scale), STEADY_WEIGHT / max(scale, 1 / scale) ** 2
+def _steady(clip: ParsedClip, index: int, anchor: int) -> Hypothesis:
+    """Motion from `index` to `anchor` if all moves on as beyond the anchor; none, and little weight, where that is unknown."""
+    beyond = intact_beyond(clip, index, anchor)
+    if beyond is None:
+        return Hypothesis(np.zeros((*clip.frames.shape[1:3], 2), np.float32), STEADY_WEIGHT / 64)
+    scale = (anchor - index) / (beyond - anchor)
+    return Hypothesis(steady_motion(clip, index, anchor, beyond), STEADY_WEIGHT / max(scale, 1 / scale) ** 2)
 
 
 def _motion_between(clip: ParsedClip, index: int, anchor: int, before: int, after: int) -> np.ndarray:

@@ -98,13 +98,13 @@ def _votes(clip: ParsedClip, index: int, anchor: int, other: int, side: str) -> 
     scale = (anchor - index) / (other - index)
     motion, weight = -into * np.float32(scale), np.full(reference.shape, SPEED_WEIGHT / scale**2, np.float32)
     linked = there & (onto != NO_REFERENCE) & (onto != index)
-    for far, blocks in _by_reference(onto, linked):
+    for far, blocks in by_reference(onto, linked):
         step, trust = _step(clip, far, anchor, index, centre + away, away - into)
         motion, weight = np.where(blocks[..., None], step, motion), np.where(blocks, trust, weight)
     alone = there & (onto == NO_REFERENCE)
     if linked.any() and alone.any():
         far = int(np.bincount(onto[linked]).argmax())
-        guessed = _filled(away, linked & (onto == far))
+        guessed = filled(away, linked & (onto == far))
         step, trust = _step(clip, far, anchor, index, centre + guessed, guessed - into)
         if (trust >= LINK_WEIGHT / 2).any():
             better = alone & (trust >= LINK_WEIGHT / 2)
@@ -127,14 +127,14 @@ def _step(
         leads = reference == anchor
         if clip.status[far] != AccessUnitStatus.BROKEN and leads.any():
             grid = (point / MV_BLOCK - 0.5).astype(np.float32)
-            onward = read_at(_filled(vectors, leads), grid)
+            onward = read_at(filled(vectors, leads), grid)
             sure = read_at(leads.astype(np.float32), grid) > NEARLY
             motion = np.where(sure[..., None], step + onward, motion)
             weight = np.where(sure, np.float32(LINK_WEIGHT / 2), weight)
     return motion, weight
 
 
-def _by_reference(references: np.ndarray, blocks: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def by_reference(references: np.ndarray, blocks: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yield each reference of the `blocks` with those blocks that have it."""
     for reference in np.unique(references[blocks]):
         yield int(reference), blocks & (references == reference)
@@ -153,7 +153,7 @@ def picture_vectors(clip: ParsedClip, index: int, side: str) -> tuple[np.ndarray
     return vectors, np.where(valid & (references >= 0), references, NO_REFERENCE)
 
 
-def _filled(vectors: np.ndarray, valid: np.ndarray) -> np.ndarray:
+def filled(vectors: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Return the field with cells that are not valid averaged from the valid ones around (normalised convolution)."""
     weight = valid.astype(np.float32)
     near, mass = cv2.GaussianBlur(vectors * weight[..., None], (0, 0), 1.5), cv2.GaussianBlur(weight, (0, 0), 1.5)
@@ -183,7 +183,7 @@ def _splat(votes: list[Votes], shape: tuple[int, int]) -> VectorField:
     for round_ in range(ROBUST_ROUNDS + 1):
         total = np.stack([np.bincount(flat, trust * vote[:, axis], rows * columns) for axis in (0, 1)], axis=-1)
         mean = total / np.maximum(np.bincount(flat, trust, rows * columns), 1e-9)[:, None]
-        centre = _median(mean.reshape(rows, columns, 2)) if round_ == 0 else mean.reshape(rows, columns, 2)
+        centre = median_of_cells(mean.reshape(rows, columns, 2)) if round_ == 0 else mean.reshape(rows, columns, 2)
         away = ((vote - centre.reshape(-1, 2)[flat]) ** 2).sum(axis=-1)
         trust = share / (1 + away / OUTLIER_PX**2)
     return VectorField(
@@ -191,25 +191,27 @@ def _splat(votes: list[Votes], shape: tuple[int, int]) -> VectorField:
     )
 
 
-def _median(field: np.ndarray) -> np.ndarray:
+def median_of_cells(field: np.ndarray) -> np.ndarray:
     """Median of each component over a window of MEDIAN_CELLS cells."""
     planes = [cv2.medianBlur(np.ascontiguousarray(field[..., axis], np.float32), MEDIAN_CELLS) for axis in (0, 1)]
     return np.stack(planes, axis=-1)
 
 
-def fuse(field: VectorField, hypotheses: list[Hypothesis]) -> np.ndarray:
-    """Return the motion at picture size, float32 [H, W, 2]: the robust weighted mean of the vectors and the hypotheses.
+def fuse(hypotheses: list[Hypothesis], field: VectorField | None = None) -> np.ndarray:
+    """Return the motion at picture size, float32 [H, W, 2]: the robust weighted mean of the hypotheses and the vectors.
 
     All meet on the 8x8 grid, where the vectors live; what the hypotheses know in finer detail is added back from the one
     of the largest weight.
     """
-    rows, columns = field.weight.shape
-    size = (columns * MV_BLOCK, rows * MV_BLOCK)
     strongest = max(hypotheses, key=lambda hypothesis: hypothesis.weight).motion
     height, width = strongest.shape[:2]
+    rows, columns = field.weight.shape if field is not None else (-(-height // MV_BLOCK), -(-width // MV_BLOCK))
+    size = (columns * MV_BLOCK, rows * MV_BLOCK)
     coarse = [cv2.resize(hypothesis.motion, (columns, rows), interpolation=cv2.INTER_AREA) for hypothesis in hypotheses]
-    votes = np.stack([_median(field.motion), *coarse])
-    weight = np.stack([field.weight, *(np.full((rows, columns), h.weight, np.float32) for h in hypotheses)])
+    weights = [np.full((rows, columns), hypothesis.weight, np.float32) for hypothesis in hypotheses]
+    if field is not None:
+        coarse, weights = [median_of_cells(field.motion), *coarse], [field.weight, *weights]
+    votes, weight = np.stack(coarse), np.stack(weights)
     trust = weight
     for _ in range(ROBUST_ROUNDS):
         mean = (trust[..., None] * votes).sum(axis=0) / trust.sum(axis=0)[..., None]
@@ -217,5 +219,5 @@ def fuse(field: VectorField, hypotheses: list[Hypothesis]) -> np.ndarray:
         trust = weight / (1 + away / OUTLIER_PX**2)
     mean = (trust[..., None] * votes).sum(axis=0) / trust.sum(axis=0)[..., None]
     shape = cv2.resize(strongest, (columns, rows), interpolation=cv2.INTER_AREA)
-    correction = _median((mean - shape).astype(np.float32))
+    correction = median_of_cells((mean - shape).astype(np.float32))
     return strongest + cv2.resize(correction, size, interpolation=cv2.INTER_LINEAR)[:height, :width]

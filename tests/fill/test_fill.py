@@ -48,12 +48,12 @@ def field(rows=8, columns=8, motion=(0, 0), weight=0.0):
 
 def test_without_vectors_the_hypothesis_stands():
     base = np.broadcast_to(np.float32([1, 2]), (64, 64, 2)).copy()
-    assert np.allclose(fuse(field(), [Hypothesis(base, 0.5)]), base, atol=1e-5)
+    assert np.allclose(fuse([Hypothesis(base, 0.5)], field()), base, atol=1e-5)
 
 
 def test_heavy_vectors_win_over_a_light_hypothesis():
     base = np.zeros((64, 64, 2), np.float32)
-    fused = fuse(field(motion=(5, 0), weight=50.0), [Hypothesis(base, 0.1)])
+    fused = fuse([Hypothesis(base, 0.1)], field(motion=(5, 0), weight=50.0))
     assert np.abs(fused - [5, 0]).max() < 0.1
 
 
