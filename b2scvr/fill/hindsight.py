@@ -7,6 +7,8 @@ the two match is not asked of the damaged one's contents, which would be taken f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -16,6 +18,8 @@ from b2scvr.fill.velocity import intact_beyond, motion_along_vectors, steady_mot
 from b2scvr.types import MV_BLOCK, NOT_WHOLE, ParsedClip
 
 WHOLLY = 0.99  # a pixel read between others counts as traced when this share of them is
+AROUND = 33  # pixels, side of the square around one that tells which guess is near
+FAR = 0.01  # so much of such a square counts what is told of the rest of the picture
 LEAST_COVER = 0.25  # share of a pixel that must be told of
 NOISE = 20.0  # mean square miss, in squared levels, where nothing is wrong, ...
 NOISE_PIXELS = 1000  # ... as so many pixels would show it
@@ -23,16 +27,25 @@ NOISE_PIXELS = 1000  # ... as so many pixels would show it
 Places = tuple[np.ndarray, np.ndarray]  # float32 [H, W, 2] (x, y) pixels; float32 [H, W], 1 = traced
 
 
-def hindsight(clip: ParsedClip, index: int, after: int, restored: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+def hindsight(
+    clip: ParsedClip,
+    index: int,
+    after: int,
+    restored: np.ndarray,
+    wrong: np.ndarray,
+    guesses: Sequence[np.ndarray] = (),
+) -> np.ndarray:
     """Return `restored` moved towards what picture `after` says of it, uint8 [H, W, 3]; unchanged outside `wrong`.
 
     clip: as decoded with picture `index` still damaged, its vectors those that were sent; after: display index of an intact
-    picture behind it; restored: uint8 [H, W, 3], picture `index` restored, right outside `wrong`, bool [H, W].
+    picture behind it; restored: uint8 [H, W, 3], picture `index` restored, right outside `wrong`, bool [H, W]; guesses: what
+    else it may look like, uint8 [H, W, 3] each.
 
     The last traced picture before `after` is mended with what was restored and laid beside `after`. What it misses there is
-    put back to where it came from. How much of it is believed is told by how much is missed where nothing was wrong: of
-    misses of variance v inside and n outside, (v - n) / v is due to the restored picture (Wiener). The picture comes back
-    as it is where no picture between leads to it, or another one between lost bits.
+    put back to where it came from: that gives picture `index` once more, as far as it is told of, with noise. Next to each
+    pixel the restored picture and the guesses are believed as they come near to that, and of what they miss together the
+    share is added that is not noise: of misses of variance v inside and n outside, (v - n) / v (Wiener). The picture comes
+    back as it is where no picture between leads to it, or another one between lost bits.
     """
     last = _last_dependent(clip, index, after)
     if last is None or not wrong.any():
@@ -46,13 +59,34 @@ def hindsight(clip: ParsedClip, index: int, after: int, restored: np.ndarray, wr
     right = (known > 0) & (read_at(wrong.astype(np.float32), place) == 0)
     onward = _onward(mending, last, after, mended, right)
     miss, told = _put_back(warp(clip.frames[after], onward) - mended, place, known)
-    inside = told & wrong
+    inside, noise = told & wrong, _noise(miss, told & ~wrong)
     if not inside.any():
         return restored
-    noise = _noise(miss, told & ~wrong)
-    share = 1 - noise / max(float(_square(miss)[inside].mean()), noise)
-    better = np.clip(restored + share * miss, 0, 255).round().astype(np.uint8)
-    return np.where(inside[..., None], better, restored)
+    seen = restored + miss
+    better = _nearest_to([restored, *guesses], seen, inside, noise)
+    share = 1 - noise / max(float(_square(seen - better)[inside].mean()), noise)
+    better = np.clip(better + share * (seen - better) * inside[..., None], 0, 255).round().astype(np.uint8)
+    return np.where(wrong[..., None], better, restored)
+
+
+def _nearest_to(guesses: Sequence[np.ndarray], seen: np.ndarray, told: np.ndarray, noise: float) -> np.ndarray:
+    """Return the mean of the guesses, float32 [H, W, 3], each weighed by how near it comes to `seen` around each pixel.
+
+    seen: float32 [H, W, 3], of mean square error `noise`, where `told`, bool [H, W]; elsewhere what is near tells.
+    """
+    weight = told.astype(np.float32)
+    mass = _blurred(weight)
+    total, believed = np.zeros(seen.shape, np.float32), np.zeros(told.shape, np.float32)
+    for guess in guesses:
+        square = _square(guess - seen)
+        error = (_blurred(square * weight) + FAR * square[told].mean()) / (mass + FAR)
+        share = 1 / (np.maximum(error - noise, 0) + noise) ** 2
+        total, believed = total + guess * share[..., None], believed + share
+    return total / believed[..., None]
+
+
+def _blurred(values: np.ndarray) -> np.ndarray:
+    return cv2.blur(values, (AROUND, AROUND), borderType=cv2.BORDER_REFLECT)
 
 
 class _Mending:

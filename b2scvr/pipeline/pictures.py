@@ -87,7 +87,7 @@ class PictureWork:
                     restored = keep_interpolated(around, restored, mask)
                 restored = np.where(mask[..., None], restored, around.decoded)
                 if self.hindsight and after > slot:
-                    restored = hindsight(clip, slot, after, restored, mask)
+                    restored = hindsight(clip, slot, after, restored, mask, list(around.candidates))
             return around, damage, restored
 
         return side_by_side(work, slots, self.device)

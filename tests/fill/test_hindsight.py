@@ -63,6 +63,32 @@ def test_what_was_restored_right_stays(carried):
     assert mean_square(better, truth[BROKEN]) < 1
 
 
+def test_a_guess_near_to_what_is_seen_spares_its_noise(carried):
+    clip, truth = carried
+    noise = np.random.default_rng(0).normal(0, 6, truth[NEXT].shape)
+    clip.frames[NEXT] = np.clip(truth[NEXT] + noise, 0, 255).round()
+    restored, bad = (changed(truth[BROKEN], by, damaged_area()) for by in (ERROR, -2 * ERROR))
+    ripple = np.indices(restored.shape).sum(0) % 3 - 1  # what a good guess differs by
+    good = (truth[BROKEN] + ripple).astype(np.uint8)
+    alone, helped, misled = (
+        mean_square(hindsight(clip, BROKEN, NEXT, restored, damaged_area(), guesses), truth[BROKEN])
+        for guesses in ([], [good, bad], [bad])
+    )
+    assert helped < 0.2 * alone and misled < 1.1 * alone
+
+
+def test_guesses_are_chosen_place_by_place(carried):
+    clip, truth = carried
+    left, right = damaged_area(), damaged_area()
+    left[:, (LEFT + RIGHT) // 2 :], right[:, : (LEFT + RIGHT) // 2] = False, False
+    halves = [changed(truth[BROKEN], 2 * ERROR, half) for half in (left, right)]  # each is right where the other is not
+    restored = changed(truth[BROKEN], 2 * ERROR, damaged_area())
+    better = hindsight(clip, BROKEN, NEXT, restored, damaged_area(), halves)
+    away = damaged_area()
+    away[:, (LEFT + RIGHT) // 2 - 16 : (LEFT + RIGHT) // 2 + 16] = False
+    assert ((better.astype(float) - truth[BROKEN]) ** 2)[away].mean() < 0.02 * mean_square(restored, truth[BROKEN])
+
+
 def lose_the_vectors(clip):
     clip.mv_past_valid[NEXT - 1] = False
 
