@@ -45,7 +45,7 @@ def hindsight(
     put back to where it came from: that gives picture `index` once more, as far as it is told of, with noise. Next to each
     pixel the restored picture and the guesses are believed as they come near to that, and of what they miss together the
     share is added that is not noise: of misses of variance v inside and n outside, (v - n) / v (Wiener). The picture comes
-    back as it is where no picture between leads to it, or another one between lost bits.
+    back as it is where no picture between leads to it.
     """
     last = _last_dependent(clip, index, after)
     if last is None or not wrong.any():
@@ -102,12 +102,11 @@ class _Mending:
     def places(self, picture: int) -> Places | None:
         """Return for each pixel of `picture` its place in picture `index`, along the vectors of all pictures between.
 
-        A pixel is traced where all of its vectors lead there; None when a picture on the way lost bits of its own.
+        A pixel is traced where all of its vectors lead there, by way of no picture that lost bits of its own; None when
+        none of the pictures before predicts from it.
         """
         for slot in _on_the_way(self.clip, picture, self.index):
-            if self.clip.status[slot] in NOT_WHOLE:
-                return None
-            if slot not in self._found:
+            if slot not in self._found and self.clip.status[slot] not in NOT_WHOLE:
                 self._found[slot] = _step(self.clip, slot, self._here, self._found)
         return self._found.get(picture)
 
@@ -153,13 +152,14 @@ def _square(miss: np.ndarray) -> np.ndarray:
 
 
 def _last_dependent(clip: ParsedClip, index: int, after: int) -> int | None:
-    """The picture nearest before `after` in display that was decoded behind `index`; None where there is none.
+    """The whole picture nearest before `after` in display that was decoded behind `index`; None where there is none.
 
     Only where `after` was decoded later still: else the encoder had it to predict from, and what it predicted from picture
     `index` instead is what `after` does not show.
     """
     first, end = clip.decode_index[index], clip.decode_index[after]
-    between = [slot for slot in range(index + 1, after) if first < clip.decode_index[slot] < end]
+    whole = [slot for slot in range(index + 1, after) if clip.status[slot] not in NOT_WHOLE]
+    between = [slot for slot in whole if first < clip.decode_index[slot] < end]
     return between[-1] if between else None
 
 

@@ -113,6 +113,15 @@ def test_without_a_way_back_the_picture_stays(carried, spoil):
     assert np.array_equal(hindsight(clip, BROKEN, NEXT, restored, damaged_area()), restored)
 
 
+def test_other_broken_pictures_are_gone_round(carried):
+    clip, truth = carried
+    clip.status[[2, 4]] = AccessUnitStatus.BROKEN
+    clip.mv_past[3], clip.past_reference[3] = (-2 * STEP, 0), BROKEN
+    restored = changed(truth[BROKEN], ERROR, damaged_area())
+    better = hindsight(clip, BROKEN, NEXT, restored, damaged_area())
+    assert mean_square(better, truth[BROKEN]) < 0.2 * mean_square(restored, truth[BROKEN])
+
+
 def test_nothing_wrong_changes_nothing(carried):
     clip, truth = carried
     assert np.array_equal(hindsight(clip, BROKEN, NEXT, truth[BROKEN], np.zeros((96, 128), bool)), truth[BROKEN])
