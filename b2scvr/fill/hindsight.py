@@ -50,15 +50,15 @@ def hindsight(
     last = _last_dependent(clip, index, after)
     if last is None or not wrong.any():
         return restored
-    mending = _Mending(clip, index, restored)
-    traced = mending.places(last)
-    if traced is None:
+    traced = _trace(clip, index, [slot for slot in (last - 1, last) if slot > index])
+    if last not in traced:
         return restored
-    place, known = traced
-    mended = mending.picture(last, traced)
+    lack = restored.astype(np.float32) - clip.frames[index]
+    mended = {slot: _mended(clip.frames[slot], lack, places) for slot, places in traced.items()}
+    place, known = traced[last]
     right = (known > 0) & (read_at(wrong.astype(np.float32), place) == 0)
-    onward = _onward(mending, last, after, mended, right)
-    miss, told = _put_back(warp(clip.frames[after], onward) - mended, place, known)
+    onward = _onward(clip, last, after, mended, right)
+    miss, told = _put_back(warp(clip.frames[after], onward) - mended[last], place, known)
     inside, noise = told & wrong, _noise(miss, told & ~wrong)
     if not inside.any():
         return restored
@@ -89,52 +89,29 @@ def _blurred(values: np.ndarray) -> np.ndarray:
     return cv2.blur(values, (AROUND, AROUND), borderType=cv2.BORDER_REFLECT)
 
 
-class _Mending:
-    """The pictures behind picture `index` of a clip, mended with what was restored there, uint8 [H, W, 3]."""
-
-    def __init__(self, clip: ParsedClip, index: int, restored: np.ndarray) -> None:
-        height, width = clip.frames.shape[1:3]
-        here = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-        self.clip, self.index, self._here = clip, index, here
-        self._lack = restored.astype(np.float32) - clip.frames[index]
-        self._found: dict[int, Places] = {index: (here, np.ones((height, width), np.float32))}
-
-    def places(self, picture: int) -> Places | None:
-        """Return for each pixel of `picture` its place in picture `index`, along the vectors of all pictures between.
-
-        A pixel is traced where all of its vectors lead there, by way of no picture that lost bits of its own; None when
-        none of the pictures before predicts from it.
-        """
-        for slot in _on_the_way(self.clip, picture, self.index):
-            if slot not in self._found and self.clip.status[slot] not in NOT_WHOLE:
-                self._found[slot] = _step(self.clip, slot, self._here, self._found)
-        return self._found.get(picture)
-
-    def picture(self, slot: int, traced: Places) -> np.ndarray:
-        """Return picture `slot` with what it lacks, float32 [H, W, 3] in [0, 255]."""
-        place, known = traced
-        return np.clip(self.clip.frames[slot] + read_at(self._lack, place) * known[..., None], 0, 255)
+def _mended(picture: np.ndarray, lack: np.ndarray, places: Places) -> np.ndarray:
+    """Return `picture`, uint8 [H, W, 3], with what it lacks as `lack`, float32 [H, W, 3], moved along; float32 in [0, 255]."""
+    place, known = places
+    return np.clip(picture + read_at(lack, place) * known[..., None], 0, 255)
 
 
-def _onward(mending: _Mending, last: int, after: int, mended: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _onward(clip: ParsedClip, last: int, after: int, mended: dict[int, np.ndarray], right: np.ndarray) -> np.ndarray:
     """Motion from picture `last` to `after`, float32 [H, W, 2]: at constant velocity, as it is on either side of the two.
 
-    The better one of them fits where `mended`, float32 [H, W, 3], is right, bool [H, W], the more it is believed. Where
-    neither is known, what was mended is matched as it is.
+    mended: `last`, and the picture before it where that is known, float32 [H, W, 3]. The better a motion fits where `last`
+    is right, bool [H, W], the more it is believed. Where none is known, what was mended is matched as it is.
     """
-    clip = mending.clip
     beyond, behind = intact_beyond(clip, last, after), last - 1
     motions = [motion_along_vectors(clip, last, after)]
     if beyond is not None:
         motions.append(steady_motion(clip, last, after, beyond))
-    traced = mending.places(behind) if behind > mending.index else None
-    if traced is not None:
-        back = optical_flow(_levels(mended), _levels(mending.picture(behind, traced)))
+    if behind in mended:
+        back = optical_flow(_levels(mended[last]), _levels(mended[behind]))
         motions.append(back * np.float32((after - last) / (behind - last)))
     known = [motion for motion in motions if motion is not None]
     if not known:
-        return optical_flow(_levels(mended), clip.frames[after])
-    noises = [_noise(warp(clip.frames[after], motion) - mended, right) for motion in known]
+        return optical_flow(_levels(mended[last]), clip.frames[after])
+    noises = [_noise(warp(clip.frames[after], motion) - mended[last], right) for motion in known]
     return fuse([Hypothesis(motion, (NOISE / noise) ** 2) for motion, noise in zip(known, noises, strict=True)])
 
 
@@ -163,18 +140,43 @@ def _last_dependent(clip: ParsedClip, index: int, after: int) -> int | None:
     return between[-1] if between else None
 
 
-def _on_the_way(clip: ParsedClip, picture: int, index: int) -> list[int]:
-    """The pictures decoded behind `index` that `picture` predicts from, directly or not, and itself, in decoding order."""
-    waiting, found = [picture], {picture}
+def _trace(clip: ParsedClip, index: int, pictures: Sequence[int]) -> dict[int, Places]:
+    """Return for each pixel of `pictures` its place in picture `index`, along the vectors of all pictures between.
+
+    A pixel is traced where all of its vectors lead there, by way of no picture that lost bits of its own. A picture of which
+    no pixel is traced is left out.
+    """
+    height, width = clip.frames.shape[1:3]
+    here = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+    found: dict[int, Places] = {index: (here, np.ones((height, width), np.float32))}
+    way = _on_the_way(clip, index, pictures)
+    waiting = list(way)
+    while waiting:
+        slot = waiting.pop(0)
+        if clip.status[slot] not in NOT_WHOLE:
+            found[slot] = _step(clip, slot, here, found)
+        used = set(pictures).union(*(way[later] for later in waiting))  # a long period has too many to keep them all
+        found = {other: places for other, places in found.items() if other in used}
+    return {slot: found[slot] for slot in pictures if slot in found and found[slot][1].any()}
+
+
+def _on_the_way(clip: ParsedClip, index: int, pictures: Sequence[int]) -> dict[int, set[int]]:
+    """The pictures decoded behind `index` that `pictures` predict from, directly or not, and themselves: with what they
+    predict from, in decoding order."""
+    waiting, way = list(pictures), dict[int, set[int]]()
     while waiting:
         slot = waiting.pop()
-        for side in SIDES:
-            for reference in np.unique(picture_vectors(clip, slot, side)[1]).tolist():
-                earlier = reference >= 0 and clip.decode_index[index] < clip.decode_index[reference]
-                if earlier and clip.decode_index[reference] < clip.decode_index[slot] and reference not in found:
-                    found.add(reference)
-                    waiting.append(reference)
-    return sorted(found, key=lambda slot: clip.decode_index[slot])
+        if slot not in way:
+            way[slot] = _references(clip, slot)
+            earlier = [other for other in way[slot] if clip.decode_index[other] < clip.decode_index[slot]]
+            waiting += [other for other in earlier if clip.decode_index[other] > clip.decode_index[index]]
+    return dict(sorted(way.items(), key=lambda item: clip.decode_index[item[0]]))
+
+
+def _references(clip: ParsedClip, slot: int) -> set[int]:
+    """The pictures that the vectors of picture `slot` mean, by display index."""
+    found = {int(reference) for side in SIDES for reference in np.unique(picture_vectors(clip, slot, side)[1])}
+    return found - {NO_REFERENCE}
 
 
 def _step(clip: ParsedClip, slot: int, here: np.ndarray, found: dict[int, Places]) -> Places:

@@ -7,7 +7,7 @@ from b2scvr.bitstream.damage import CutModel, damage
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.reader import decode
 from b2scvr.data.pairs import wrong_macroblocks
-from b2scvr.fill.hindsight import _Mending, _put_back, hindsight
+from b2scvr.fill.hindsight import _put_back, _trace, hindsight
 from b2scvr.fill.surroundings import surroundings
 from b2scvr.ops.masks import at_pixels
 from b2scvr.types import AccessUnitStatus
@@ -42,10 +42,6 @@ def carried(parsed_clip):
         clip.mv_past[slot], clip.mv_past_valid[slot], clip.past_reference[slot] = (-STEP, 0), True, slot - 1
     clip.status[BROKEN], clip.status[BROKEN + 1 : NEXT] = AccessUnitStatus.BROKEN, AccessUnitStatus.DEPENDENT
     return clip, truth.copy()
-
-
-def places(clip, picture):
-    return _Mending(clip, BROKEN, clip.frames[BROKEN]).places(picture)
 
 
 @pytest.mark.parametrize("error", [ERROR, -ERROR])
@@ -129,7 +125,7 @@ def test_nothing_wrong_changes_nothing(carried):
 
 def test_places_add_up_the_vectors_on_the_way(carried):
     clip, _ = carried
-    place, known = places(clip, NEXT - 1)
+    place, known = _trace(clip, BROKEN, [NEXT - 1])[NEXT - 1]
     far = STEP * (NEXT - 1 - BROKEN)
     y, x = np.mgrid[0:96, 0:128].astype(np.float32)
     inside = known > 0
@@ -140,9 +136,9 @@ def test_places_add_up_the_vectors_on_the_way(carried):
 def test_a_pixel_with_two_vectors_needs_both_to_lead_there(carried):
     clip, _ = carried
     clip.mv_future[3], clip.mv_future_valid[3], clip.future_reference[3] = (-2 * STEP, 0), True, BROKEN
-    assert (places(clip, 3)[1][:, 8:] > 0).all()  # list 0 leads there by way of picture 2
+    assert (_trace(clip, BROKEN, [3])[3][1][:, 8:] > 0).all()  # list 0 leads there by way of picture 2
     clip.future_reference[3] = 0
-    assert not places(clip, 3)[1].any()
+    assert not _trace(clip, BROKEN, [3])
 
 
 def test_values_go_back_to_where_they_came_from():
