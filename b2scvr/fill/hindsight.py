@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from b2scvr.fill.flow import optical_flow, read_at, warp
-from b2scvr.fill.vectors import NO_REFERENCE, SIDES, Hypothesis, fuse, picture_vectors
+from b2scvr.fill.vectors import SIDES, Hypothesis, fuse, sent_vectors
 from b2scvr.fill.velocity import intact_beyond, motion_along_vectors, steady_motion
 from b2scvr.types import MV_BLOCK, NOT_WHOLE, ParsedClip
 
@@ -143,8 +143,8 @@ def _last_dependent(clip: ParsedClip, index: int, after: int) -> int | None:
 def _trace(clip: ParsedClip, index: int, pictures: Sequence[int]) -> dict[int, Places]:
     """Return for each pixel of `pictures` its place in picture `index`, along the vectors of all pictures between.
 
-    A pixel is traced where all of its vectors lead there, by way of no picture that lost bits of its own. A picture of which
-    no pixel is traced is left out.
+    A pixel is traced where all of its vectors are told to lead there, by way of no picture that lost bits of its own. A
+    picture of which no pixel is traced is left out.
     """
     height, width = clip.frames.shape[1:3]
     here = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
@@ -174,9 +174,9 @@ def _on_the_way(clip: ParsedClip, index: int, pictures: Sequence[int]) -> dict[i
 
 
 def _references(clip: ParsedClip, slot: int) -> set[int]:
-    """The pictures that the vectors of picture `slot` mean, by display index."""
-    found = {int(reference) for side in SIDES for reference in np.unique(picture_vectors(clip, slot, side)[1])}
-    return found - {NO_REFERENCE}
+    """The pictures that the vectors of picture `slot` are told to mean, by display index."""
+    sides = [sent_vectors(clip, slot, side) for side in SIDES]
+    return {int(other) for _, valid, reference in sides for other in np.unique(reference[valid]) if other >= 0}
 
 
 def _step(clip: ParsedClip, slot: int, here: np.ndarray, found: dict[int, Places]) -> Places:
@@ -184,12 +184,12 @@ def _step(clip: ParsedClip, slot: int, here: np.ndarray, found: dict[int, Places
     total, leading = np.zeros_like(here), np.zeros(here.shape[:2], np.float32)
     lists = np.zeros_like(leading)
     for side in SIDES:
-        vectors, reference = (_at_pixels(field, here.shape[:2]) for field in picture_vectors(clip, slot, side))
-        lists += reference != NO_REFERENCE
+        vectors, valid, reference = (_at_pixels(field, here.shape[:2]) for field in sent_vectors(clip, slot, side))
+        lists += valid
         target = here + vectors
-        for other in set(np.unique(reference).tolist()) & found.keys():
+        for other in set(np.unique(reference[valid]).tolist()) & found.keys():
             place, known = found[other]
-            leads = (reference == other) & (read_at(known, target, cv2.BORDER_CONSTANT) > WHOLLY)
+            leads = valid & (reference == other) & (read_at(known, target, cv2.BORDER_CONSTANT) > WHOLLY)
             total += read_at(place, target) * leads[..., None]
             leading += leads
     traced = ((leading > 0) & (leading == lists)).astype(np.float32)

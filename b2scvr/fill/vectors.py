@@ -140,13 +140,19 @@ def by_reference(references: np.ndarray, blocks: np.ndarray) -> Iterator[tuple[i
         yield int(reference), blocks & (references == reference)
 
 
+def sent_vectors(clip: ParsedClip, index: int, side: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vectors of one list of a picture, where there are any, and what each means as far as it is told (ParsedClip)."""
+    if side == "past":
+        return clip.mv_past[index], clip.mv_past_valid[index], clip.past_reference[index]
+    return clip.mv_future[index], clip.mv_future_valid[index], clip.future_reference[index]
+
+
 def picture_vectors(clip: ParsedClip, index: int, side: str) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of one list of a picture and the display index that each means, NO_REFERENCE where there is none."""
-    vectors, valid, references = (
-        (clip.mv_past[index], clip.mv_past_valid[index], clip.past_reference[index])
-        if side == "past"
-        else (clip.mv_future[index], clip.mv_future_valid[index], clip.future_reference[index])
-    )
+    """Vectors of one list of a picture and the display index that each means, NO_REFERENCE where there is none.
+
+    Where it is not told it is taken to be the nearest one on that side.
+    """
+    vectors, valid, references = sent_vectors(clip, index, side)
     nearest = _nearest_reference(clip, index, side)
     guess = NO_REFERENCE if nearest is None else nearest
     references = np.where(references == UNKNOWN_REFERENCE, guess, references)

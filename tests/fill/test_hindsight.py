@@ -10,7 +10,7 @@ from b2scvr.data.pairs import wrong_macroblocks
 from b2scvr.fill.hindsight import _put_back, _trace, hindsight
 from b2scvr.fill.surroundings import surroundings
 from b2scvr.ops.masks import at_pixels
-from b2scvr.types import AccessUnitStatus
+from b2scvr.types import MISSING_REFERENCE, UNKNOWN_REFERENCE, AccessUnitStatus
 
 BROKEN, NEXT = 1, 5
 STEP = 2  # pixels to the right a picture, of the texture of `parsed_clip`
@@ -89,6 +89,10 @@ def lose_the_vectors(clip):
     clip.mv_past_valid[NEXT - 1] = False
 
 
+def do_not_tell_what_they_mean(clip):
+    clip.past_reference[NEXT - 1] = UNKNOWN_REFERENCE
+
+
 def lose_another(clip):
     clip.status[2] = AccessUnitStatus.BROKEN
 
@@ -101,7 +105,10 @@ def leave_nothing_between(clip):
     clip.decode_index[BROKEN], clip.decode_index[BROKEN + 1 : NEXT] = NEXT - 1, np.arange(BROKEN, NEXT - 1)
 
 
-@pytest.mark.parametrize("spoil", [lose_the_vectors, lose_another, decode_the_next_one_first, leave_nothing_between])
+@pytest.mark.parametrize(
+    "spoil",
+    [lose_the_vectors, do_not_tell_what_they_mean, lose_another, decode_the_next_one_first, leave_nothing_between],
+)
 def test_without_a_way_back_the_picture_stays(carried, spoil):
     clip, truth = carried
     spoil(clip)
@@ -137,6 +144,8 @@ def test_a_pixel_with_two_vectors_needs_both_to_lead_there(carried):
     clip, _ = carried
     clip.mv_future[3], clip.mv_future_valid[3], clip.future_reference[3] = (-2 * STEP, 0), True, BROKEN
     assert (_trace(clip, BROKEN, [3])[3][1][:, 8:] > 0).all()  # list 0 leads there by way of picture 2
+    clip.future_reference[3] = MISSING_REFERENCE
+    assert not _trace(clip, BROKEN, [3])
     clip.future_reference[3] = 0
     assert not _trace(clip, BROKEN, [3])
 
