@@ -6,7 +6,6 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
 
-from b2scvr.bitstream.nal import NalUnit
 from b2scvr.bitstream.picture_order import PocCounter
 from b2scvr.bitstream.reference_lists import read_headers, slice_references
 from b2scvr.bitstream.slice_header import SliceHeader
@@ -36,7 +35,7 @@ def find_cuts(units: list[bytes]) -> list[Cut]:
     """
     read = read_headers(units)[0]
     try:
-        orders, held = _follow(units, [headers[0] if headers else None for headers in read])
+        orders, held = _follow(units, [headers[0][0] if headers else None for headers in read])
     except SpliceError:
         return []
     named = [
@@ -55,9 +54,7 @@ def find_cuts(units: list[bytes]) -> list[Cut]:
     return cuts
 
 
-def _follow(
-    units: list[bytes], first_headers: list[tuple[SliceHeader, NalUnit] | None]
-) -> tuple[list[int | None], list[int]]:
+def _follow(units: list[bytes], first_headers: list[SliceHeader | None]) -> tuple[list[int | None], list[int]]:
     """Return PicOrderCnt of each access unit, and the first one that it may refer to where no lists tell: in fields.
 
     Raises SpliceError for a stream that cannot be cut.
@@ -65,18 +62,17 @@ def _follow(
     sets = ParameterSets()
     counter, capacity = PocCounter(sets), 0
     orders, held, references = list[int | None](), list[int](), list[int]()
-    for number, (unit, found) in enumerate(zip(units, first_headers, strict=True)):
+    for number, (unit, header) in enumerate(zip(units, first_headers, strict=True)):
         sets.update(unit)
         held.append(references[-min(capacity, len(references))] if capacity and references else number)
-        if found is None:
+        if header is None:
             orders.append(None)
             continue
-        header, nal = found
         if header.long_term_reference or any(kind in _UNCUT_OPERATIONS for kind, *_ in header.marking_operations):
             raise SpliceError("long-term reference pictures, or references reset between IDR pictures (H.264 7.4.3.3)")
         sps, pps = sets.of_slice(header.pps_id)
         check_spliceable(sps, pps)
-        orders.append(counter.next(header, nal))
+        orders.append(counter.next(header))
         capacity = 0 if sps.frame_mbs_only else 2 * sps.max_num_ref_frames  # fields may be kept one by one
         references += [number] * bool(header.nal_ref_idc)
     return orders, held

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from b2scvr.bitstream.nal import NalType, NalUnit, scan
+from b2scvr.bitstream.nal import NalType, scan
 from b2scvr.bitstream.picture_order import PocCounter
 from b2scvr.bitstream.slice_header import MAX_HEADER_BYTES, SliceHeader, parse_slice_header
 from b2scvr.bitstream.syntax import ParameterSets
@@ -199,7 +199,7 @@ class _Spacing:
         counter = PocCounter(sets)
         for unit in units:
             if unit.header and (not unit.is_lost or unit.header.is_idr):
-                unit.order = _count(counter, unit.header)
+                unit.order = counter.next(unit.header)
         periods = list(_idr_periods(units))
         steps = (b - a for period in periods for a, b in itertools.pairwise(_orders(period)))
         self._step = math.gcd(*steps) or _FRAME_STEP
@@ -229,7 +229,7 @@ class _Spacing:
                 if unit.order is not None:
                     header = self._with_order(header, unit.order, counter)
                 inferred[unit.index] = unit.header = header
-            count = _count(counter, header)
+            count = counter.next(header)
             if unit.order not in (None, count):
                 raise _AmbiguousError("its picture order count does not fit in with the others (H.264 8.2.1)")
         return inferred
@@ -286,7 +286,7 @@ class _Spacing:
     def _with_order(self, header: SliceHeader, order: int, counter: PocCounter) -> SliceHeader:
         """Return the header with the fields that make its picture order count `order` (8.2.1.1, 8.2.1.2)."""
         sps, _ = self._sets.of_slice(header.pps_id)
-        missing = order - _count(copy.copy(counter), header)
+        missing = order - copy.copy(counter).next(header)
         if sps.poc_type == 0:
             return replace(header, poc_lsb=(header.poc_lsb + missing) % (1 << sps.log2_max_poc_lsb))
         return header if sps.delta_pic_order_always_zero else replace(header, delta_poc=(missing, 0))
@@ -324,8 +324,3 @@ def _places(period: list[_Unit]) -> Iterator[tuple[_Place, _Unit]]:
         for number, unit in enumerate(run):
             yield (before, group, number), unit
         before = group
-
-
-def _count(counter: PocCounter, header: SliceHeader) -> int:
-    kind = NalType.IDR if header.is_idr else NalType.SLICE
-    return counter.next(header, NalUnit(0, 0, 1, kind, header.nal_ref_idc))

@@ -284,7 +284,7 @@ def _has_leading_pictures(units: list[bytes]) -> bool:
     for unit, headers in zip(units, read_headers(units)[0], strict=True):
         sets.update(unit)
         if headers:
-            orders.append(counter.next(*headers[0]))
+            orders.append(counter.next(headers[0][0]))
     return bool(orders) and min(orders) < orders[0]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from b2scvr.bitstream.nal import NalUnit
 from b2scvr.bitstream.slice_header import SliceHeader
 from b2scvr.bitstream.syntax import ParameterSets, Sps
 
@@ -15,14 +14,14 @@ class PocCounter:
         self._msb, self._lsb = 0, 0  # prevPicOrderCntMsb and prevPicOrderCntLsb
         self._frame_num, self._frame_num_offset = 0, 0  # of the previous picture
 
-    def next(self, header: SliceHeader, nal: NalUnit) -> int:
-        """Return PicOrderCnt (8.2.1) of the next picture; `header` is of one of its slices, `nal` its NAL unit.
+    def next(self, header: SliceHeader) -> int:
+        """Return PicOrderCnt (8.2.1) of the next picture; `header` is of one of its slices.
 
         Counts are comparable between two pictures after which all references are dropped (IDR, or operation 5 of
         dec_ref_pic_marking). Raises SpliceError when the parameter sets of the slice are missing.
         """
         sps, _ = self._sets.of_slice(header.pps_id)
-        is_reference = nal.ref_idc > 0
+        is_reference = header.nal_ref_idc > 0
         if sps.poc_type == 0:
             top, bottom = self._by_lsb(header, sps, is_reference)
         else:

@@ -77,9 +77,9 @@ def slice_references(units: list[bytes]) -> list[list[SliceReferences]]:
             found[index] = [_unknown(h) for h, _ in headers]
             doubts.mislead(h for h, _ in headers)
             continue
-        header, nal = headers[0]
+        header = headers[0][0]
         sps, _ = sets.of_slice(header.pps_id)
-        order, is_first = counter.next(header, nal), buffer.previous_frame_num < 0
+        order, is_first = counter.next(header), buffer.previous_frame_num < 0
         if sps.frame_mbs_only:
             _fill_gap(buffer, header, sps, lost)
             lost = []

@@ -60,10 +60,7 @@ def splice_stream(coded: CodedClip, pictures: Mapping[int, Planes], whole: Colle
         sets.update(unit)
         if index in by_unit:
             planes, wrong = by_unit[index]
-            try:
-                unit = splice_picture(unit, planes, sets, wrong)
-            except ValueError as error:  # a garbage header names other parameter sets
-                raise SpliceError(f"access unit {index} was decoded at another size than its header says") from error
+            unit = splice_picture(unit, planes, sets, wrong)
         units.append(unit)
     return units
 

@@ -117,7 +117,7 @@ def splice_picture(access_unit: bytes, planes: Planes, sets: ParameterSets, wron
     and 1 of chroma (3 in 4:4:4); below it the same, and what the edges of the transform blocks behind it make of that.
 
     Redundant pictures (7.4.3) are dropped, all other NAL units stay. Raises SpliceError for a picture that cannot be
-    replaced, ValueError for planes or macroblocks of another size than its own.
+    replaced, or when planes or macroblocks are of another size than its header says.
     """
     nals = scan(access_unit)
     found = list(_readable(access_unit, nals, sets))
@@ -202,13 +202,13 @@ def _spliced(access_unit: bytes, picture: _Picture, planes: Planes, wrong: np.nd
 
 
 def _to_replace(picture: _Picture, wrong: np.ndarray | None) -> np.ndarray:
-    """Return bool [macroblocks], by address, where slices are replaced. Raises ValueError for `wrong` of another size."""
+    """Return bool [macroblocks], by address, where slices are replaced. Raises SpliceError for `wrong` of another size."""
     size = picture.size_in_mbs
     if wrong is None:
         return np.ones(size, bool)
     rows, columns = picture.sps.height_mbs, picture.sps.width_mbs
     if wrong.shape != (rows, columns):
-        raise ValueError(f"splice_picture: {list(wrong.shape)} macroblocks for a picture of {[rows, columns]}")
+        raise SpliceError(f"{list(wrong.shape)} macroblocks for a picture whose header says {[rows, columns]}")
     if picture.header.field_pic:
         wrong = wrong[::2] | wrong[1::2]  # a macroblock of a field lies in two rows of macroblocks of the frame
     elif picture.mbaff:
@@ -265,8 +265,8 @@ def _whole_macroblocks(planes: Planes, sps: Sps) -> Planes:
     if planes.y.shape == coded:
         return planes
     if planes.y.shape != (height, width):
-        raise ValueError(
-            f"splice_picture: {planes.y.shape[1]}x{planes.y.shape[0]} samples for a picture of {width}x{height}"
+        raise SpliceError(
+            f"{planes.y.shape[1]}x{planes.y.shape[0]} samples for a picture whose header says {width}x{height}"
         )
     left, _, top, _ = sps.crop
     return grow_planes(planes, coded, (top, left))

@@ -223,7 +223,7 @@ def test_pictures_that_cannot_be_replaced(first_picture):
         splice_picture(b"\0\0\0\1\x09\xf0", planes, sets)
     with pytest.raises(SpliceError, match="partitioning"):
         splice_picture(unit + b"\0\0\1\x42\x80", planes, sets)
-    with pytest.raises(ValueError, match="32x48"):
+    with pytest.raises(SpliceError, match="32x48"):
         splice_picture(unit, Planes(planes.y[:, :32], planes.u, planes.v), sets)
 
 

@@ -10,6 +10,7 @@ from b2scvr.bitstream.nal import scan, unescape
 from b2scvr.bitstream.slice_header import parse_slice_header, replace_header, slice_nal
 from b2scvr.bitstream.splice import splice_picture
 from b2scvr.bitstream.syntax import ParameterSets
+from b2scvr.types import SpliceError
 
 COLUMNS, ROWS, TARGET = 8, 6, 3
 KINDS = {
@@ -162,5 +163,5 @@ def test_slices_of_another_picture_and_behind_the_end_are_garbage(play, same_pla
 def test_a_map_of_another_size_is_refused(moving, play):
     units, sets = _encode(moving, {})
     truth, _ = play(units)
-    with pytest.raises(ValueError, match=r"\[6, 7\] macroblocks for a picture of \[6, 8\]"):
+    with pytest.raises(SpliceError, match=r"\[6, 7\] macroblocks for a picture whose header says \[6, 8\]"):
         splice_picture(units[1], truth[1], sets, np.ones((6, 7), bool))

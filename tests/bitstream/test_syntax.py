@@ -8,7 +8,7 @@ import pytest
 
 from b2scvr.bitstream.bits import BitWriter
 from b2scvr.bitstream.encode import encode_h264
-from b2scvr.bitstream.nal import START_CODE, NalUnit, escape, scan
+from b2scvr.bitstream.nal import START_CODE, escape, scan
 from b2scvr.bitstream.picture_order import PocCounter
 from b2scvr.bitstream.reader import decode
 from b2scvr.bitstream.slice_header import parse_slice_header
@@ -140,7 +140,7 @@ def test_picture_order_count_is_the_order_of_display(options, moving):
         if nal.is_slice:
             header = parse_slice_header(stream[nal.payload : nal.end], sets)
             period += header.is_idr
-            shown.append((period, counter.next(header, nal)))
+            shown.append((period, counter.next(header)))
     order = sorted(range(len(shown)), key=shown.__getitem__)
     assert len(set(shown)) == 40 and order == decode(stream).clip.decode_index.tolist()
 
@@ -156,7 +156,7 @@ def test_picture_order_count_type_1_and_wrap():
         fields += [] if lsb is None else [("u", lsb, 4), ("se", 0)]
         fields += [("ue", 0), *([("u", 0, 2 if idr else 1)] if reference else []), ("se", 0), ("ue", 1)]
         header = parse_slice_header(byte + _bits(*fields), sets)
-        return counter.next(header, NalUnit(0, 0, 1, byte[0] & 31, byte[0] >> 5))
+        return counter.next(header)
 
     counter = PocCounter(sets)
     pictures = [(0, True), (1, True), (2, False), (2, True), (3, False), (0, True)]  # frame_num, is a reference
