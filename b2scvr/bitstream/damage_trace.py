@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from b2scvr.types import MISSING_REFERENCE, MV_BLOCK, UNKNOWN_REFERENCE, AccessUnitStatus, ParsedClip, PictureType
+from b2scvr.types import (
+    MISSING_REFERENCE,
+    MV_BLOCK,
+    NOT_WHOLE,
+    UNKNOWN_REFERENCE,
+    AccessUnitStatus,
+    ParsedClip,
+    PictureType,
+)
 
 REFERENCES_HELD = 4  # pictures of one direction that a vector of unknown reference may mean; x264's default is 3
 MOST_HELD = 16  # reference frames that a decoder holds at most (H.264 A.3.1)
@@ -42,7 +50,7 @@ def trace_damage(clip: ParsedClip, doubted: np.ndarray | None = None) -> None:
         # unless a reference is told (behind a garbage header, what follows an IDR picture can be shown before it).
         possible = [h for h in held if h >= key] if index >= key else everything
         soft[index] = _carried(clip, index, soft, everything, possible)
-        if clip.status[index] in (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST):
+        if clip.status[index] in NOT_WHOLE:
             own = np.repeat(np.repeat(clip.concealed[index], 2, axis=0), 2, axis=1)[: grid[0], : grid[1]]
             soft[index] = np.maximum(own, soft[index])
             reach[index] = True

@@ -9,7 +9,7 @@ import numpy as np
 from b2scvr.engine.twins import Twin
 from b2scvr.metrics.psnr import psnr
 from b2scvr.ops.dependents import DependentCorrector
-from b2scvr.types import UNKNOWN_REFERENCE, AccessUnitStatus, ParsedClip
+from b2scvr.types import NOT_WHOLE, UNKNOWN_REFERENCE, AccessUnitStatus, ParsedClip
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def correct_twin(twin: Twin, device: str = "cpu", references_known: bool = True)
     clip = twin.coded.clip if references_known else _without_references(twin.coded.clip)
     broken = np.flatnonzero(clip.status == AccessUnitStatus.BROKEN)
     frames = DependentCorrector(clip, device).frames({int(slot): twin.clean[slot] for slot in broken})
-    own = np.isin(clip.status, (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST))
+    own = np.isin(clip.status, NOT_WHOLE)
     dependents = (clip.frames != twin.clean).any(axis=(1, 2, 3)) & ~own
     before, after = (psnr(shown[dependents], twin.clean[dependents]) for shown in (clip.frames, frames))
     return DriftResult(twin.name, twin.seed, before, after)

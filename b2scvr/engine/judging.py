@@ -18,7 +18,7 @@ from b2scvr.metrics.psnr import psnr
 from b2scvr.metrics.resize import resize_masks, resize_pictures
 from b2scvr.metrics.ssim import GAUSSIAN_11, UNIFORM_65, ssim
 from b2scvr.metrics.temporal import WarpingError
-from b2scvr.types import AccessUnitStatus
+from b2scvr.types import NOT_WHOLE, AccessUnitStatus
 
 PictureMetric = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Score = tuple[str, float | None]
@@ -67,7 +67,7 @@ class Judge:
         differs = damaged_pictures(decoded, twin.clean)
         counted = differs if protocol.counted == "damaged" else np.asarray(twin.masks.any(axis=(1, 2)))
         status = twin.coded.clip.status
-        own = counted & np.isin(status, (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST))
+        own = counted & np.isin(status, NOT_WHOLE)
         # Without a bitstream nobody knows which pictures lost bits of their own.
         dependent = counted & ~own & (status != AccessUnitStatus.INTACT).any()
         self.scopes = dict(zip(SCOPES, (counted, np.ones_like(counted), own, dependent), strict=True))

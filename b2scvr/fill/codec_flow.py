@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from b2scvr.fill.vectors import NO_REFERENCE, SIDES, motion_from_vectors, picture_vectors
-from b2scvr.types import AccessUnitStatus, ParsedClip
+from b2scvr.fill.vectors import motion_from_vectors, steady_vectors
+from b2scvr.types import NOT_WHOLE, ParsedClip
 
 MOSTLY_TOLD = 0.5  # share of a picture's cells; with fewer vectors of its own, those of other pictures are asked
 FAINTEST_VOTE = 0.015  # a quarter of a vote that assumes constant speed (vectors.SPEED_WEIGHT)
@@ -48,14 +48,11 @@ def _own(clip: ParsedClip, index: int, target: int) -> tuple[np.ndarray, np.ndar
     """Return the motion to `target` by the picture's own vectors, [r, c, 2] pixels, and where they tell it, bool [r, c]."""
     shape = clip.mv_past_valid.shape[1:]
     motion, nearest = np.zeros((*shape, 2), np.float32), np.full(shape, np.inf)
-    if clip.status[index] in (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST):
+    if clip.status[index] in NOT_WHOLE:
         return motion, np.zeros(shape, bool)
-    for side in SIDES:
-        vectors, reference = picture_vectors(clip, index, side)
-        known = (reference != NO_REFERENCE) & (reference != index)
-        steps = np.where(known, reference - index, 1)
+    for steady, reference, known in steady_vectors(clip, index, target):
         away = np.where(known, np.abs(reference - target), np.inf)
         better = away < nearest
-        motion = np.where(better[..., None], vectors * ((target - index) / steps)[..., None], motion)
+        motion = np.where(better[..., None], steady, motion)
         nearest = np.minimum(nearest, away)
     return motion, np.isfinite(nearest)

@@ -161,8 +161,10 @@ def _trace(clip: ParsedClip, index: int, pictures: Sequence[int]) -> dict[int, P
 
 
 def _on_the_way(clip: ParsedClip, index: int, pictures: Sequence[int]) -> dict[int, set[int]]:
-    """The pictures decoded behind `index` that `pictures` predict from, directly or not, and themselves: with what they
-    predict from, in decoding order."""
+    """The pictures decoded behind `index` that `pictures` predict from, directly or not, and these, in decoding order.
+
+    Behind each of them what it predicts from itself.
+    """
     waiting, way = list(pictures), dict[int, set[int]]()
     while waiting:
         slot = waiting.pop()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from b2scvr.fill.flow import extrapolate, optical_flow, warp
+from b2scvr.fill.flow import optical_flow, warp
 from b2scvr.fill.vectors import Hypothesis, fuse, motion_from_vectors
 from b2scvr.fill.velocity import intact_beyond, steady_motion
 from b2scvr.ops.evidence import picture_evidence
@@ -45,7 +45,7 @@ def surroundings(clip: ParsedClip, index: int) -> Surroundings:
     before, after = slots[BEFORE - 1], slots[-1]
     between = None
     if before < index < after:
-        between = _motion_between(clip, index, anchor, before, after)
+        between = steady_motion(clip, index, anchor, after if anchor == before else before)
         hypotheses.append(Hypothesis(between, BETWEEN_WEIGHT / (after - before) ** 2))
     told = fuse(hypotheses, motion_from_vectors(clip, index, anchor))
     guesses = {
@@ -98,13 +98,6 @@ def _steady(clip: ParsedClip, index: int, anchor: int) -> Hypothesis:
         return Hypothesis(np.zeros((*clip.frames.shape[1:3], 2), np.float32), STEADY_WEIGHT / 64)
     scale = (anchor - index) / (beyond - anchor)
     return Hypothesis(steady_motion(clip, index, anchor, beyond), STEADY_WEIGHT / max(scale, 1 / scale) ** 2)
-
-
-def _motion_between(clip: ParsedClip, index: int, anchor: int, before: int, after: int) -> np.ndarray:
-    """Motion from `index` to `anchor` if all moves evenly from `before` to `after` (the anchor is one of them)."""
-    other = after if anchor == before else before
-    flow = optical_flow(clip.frames[anchor], clip.frames[other])
-    return extrapolate(flow, (anchor - index) / (other - anchor))
 
 
 def _motion_into(

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from b2scvr.fill.flow import read_at
-from b2scvr.types import MV_BLOCK, UNKNOWN_REFERENCE, AccessUnitStatus, ParsedClip
+from b2scvr.types import MV_BLOCK, NOT_WHOLE, UNKNOWN_REFERENCE, AccessUnitStatus, ParsedClip
 
 MEDIAN_CELLS = 5  # side of the median window, in 8x8 cells
 LINK_WEIGHT = 16.0  # a block with vectors on both sides ties two pictures without assuming constant speed
@@ -68,7 +68,7 @@ def _later_dependents(clip: ParsedClip, index: int) -> list[int]:
             break
         next_key = key if i == key else next_key
         leads = next_key is None or i < next_key
-        if leads and clip.status[i] not in (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST):
+        if leads and clip.status[i] not in NOT_WHOLE:
             out.append(i)
     return out
 
@@ -98,7 +98,7 @@ def _votes(clip: ParsedClip, index: int, anchor: int, other: int, side: str) -> 
     scale = (anchor - index) / (other - index)
     motion, weight = -into * np.float32(scale), np.full(reference.shape, SPEED_WEIGHT / scale**2, np.float32)
     linked = there & (onto != NO_REFERENCE) & (onto != index)
-    for far, blocks in by_reference(onto, linked):
+    for far, blocks in _by_reference(onto, linked):
         step, trust = _step(clip, far, anchor, index, centre + away, away - into)
         motion, weight = np.where(blocks[..., None], step, motion), np.where(blocks, trust, weight)
     alone = there & (onto == NO_REFERENCE)
@@ -134,7 +134,7 @@ def _step(
     return motion, weight
 
 
-def by_reference(references: np.ndarray, blocks: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def _by_reference(references: np.ndarray, blocks: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yield each reference of the `blocks` with those blocks that have it."""
     for reference in np.unique(references[blocks]):
         yield int(reference), blocks & (references == reference)
@@ -157,6 +157,19 @@ def picture_vectors(clip: ParsedClip, index: int, side: str) -> tuple[np.ndarray
     guess = NO_REFERENCE if nearest is None else nearest
     references = np.where(references == UNKNOWN_REFERENCE, guess, references)
     return vectors, np.where(valid & (references >= 0), references, NO_REFERENCE)
+
+
+def steady_vectors(clip: ParsedClip, index: int, target: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield, for each list of picture `index`, its vectors scaled by distance to reach picture `target` (constant speed).
+
+    As motion [r, c, 2] in pixels, the display index that each meant, and where there are any, bool [r, c]; vectors that mean
+    the picture itself (its other field) say nothing.
+    """
+    for side in SIDES:
+        vectors, reference = picture_vectors(clip, index, side)
+        known = (reference != NO_REFERENCE) & (reference != index)
+        steps = np.where(known, reference - index, 1)
+        yield vectors * ((target - index) / steps)[..., None], reference, known
 
 
 def filled(vectors: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -203,6 +216,13 @@ def median_of_cells(field: np.ndarray) -> np.ndarray:
     return np.stack(planes, axis=-1)
 
 
+def enlarged(cells: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return a field on the 8x8 grid, float32 [r, c, ...], interpolated at the pixels of a picture, [H, W, ...]."""
+    rows, columns = cells.shape[:2]
+    size = columns * MV_BLOCK, rows * MV_BLOCK
+    return cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR)[:height, :width]
+
+
 def fuse(hypotheses: list[Hypothesis], field: VectorField | None = None) -> np.ndarray:
     """Return the motion at picture size, float32 [H, W, 2]: the robust weighted mean of the hypotheses and the vectors.
 
@@ -212,7 +232,6 @@ def fuse(hypotheses: list[Hypothesis], field: VectorField | None = None) -> np.n
     strongest = max(hypotheses, key=lambda hypothesis: hypothesis.weight).motion
     height, width = strongest.shape[:2]
     rows, columns = field.weight.shape if field is not None else (-(-height // MV_BLOCK), -(-width // MV_BLOCK))
-    size = (columns * MV_BLOCK, rows * MV_BLOCK)
     coarse = [cv2.resize(hypothesis.motion, (columns, rows), interpolation=cv2.INTER_AREA) for hypothesis in hypotheses]
     weights = [np.full((rows, columns), hypothesis.weight, np.float32) for hypothesis in hypotheses]
     if field is not None:
@@ -225,5 +244,4 @@ def fuse(hypotheses: list[Hypothesis], field: VectorField | None = None) -> np.n
         trust = weight / (1 + away / OUTLIER_PX**2)
     mean = (trust[..., None] * votes).sum(axis=0) / trust.sum(axis=0)[..., None]
     shape = cv2.resize(strongest, (columns, rows), interpolation=cv2.INTER_AREA)
-    correction = median_of_cells((mean - shape).astype(np.float32))
-    return strongest + cv2.resize(correction, size, interpolation=cv2.INTER_LINEAR)[:height, :width]
+    return strongest + enlarged(median_of_cells((mean - shape).astype(np.float32)), height, width)

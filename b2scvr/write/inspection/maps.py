@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from b2scvr.types import AccessUnitStatus, ParsedClip
+from b2scvr.types import NOT_WHOLE, ParsedClip
 from b2scvr.write.inspection.canvas import Drawing, backdrop, blend, enlarge, macroblock_side, outline, spread
 from b2scvr.write.inspection.legend import SWATCH, Entry, filled, scale_bar
 from b2scvr.write.inspection.palette import CONCEALED, NOTICED, TRACED, heat
@@ -35,7 +35,7 @@ def draw_qp(clip: ParsedClip, index: int, scale: float) -> Drawing:
 
 def qp_range(clip: ParsedClip) -> tuple[int, int]:
     """Return the lowest and highest QP of a clip's pictures that lost no bits, the rarest percent on either side left out."""
-    sound = clip.qp[~np.isin(clip.status, (AccessUnitStatus.BROKEN, AccessUnitStatus.LOST))]
+    sound = clip.qp[~np.isin(clip.status, NOT_WHOLE)]
     known = sound[sound >= 0] if (sound >= 0).any() else clip.qp[clip.qp >= 0]
     if not known.size:
         return 0, QP_MAX
