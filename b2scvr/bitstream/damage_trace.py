@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -21,10 +21,11 @@ MOST_HELD = 16  # reference frames that a decoder holds at most (H.264 A.3.1)
 TAPS_BEFORE, TAPS_BEHIND = 2, 3  # samples around a block that the six-tap filter reads (H.264 8.4.2.2.1)
 
 
-def trace_damage(clip: ParsedClip, doubted: np.ndarray | None = None) -> None:
+def trace_damage(clip: ParsedClip, doubted: np.ndarray | None = None, known: Sequence[np.ndarray] = ()) -> None:
     """Fill `damage_trace` and turn INTACT into DEPENDENT in `clip.status`, in place.
 
-    doubted: bool [T], pictures that count as dependent for reasons of their own: anything in them may be wrong.
+    doubted: bool [T], pictures that count as dependent for reasons of their own: anything in them may be wrong. known: the
+    traces of the first pictures, float32 [h, w] each, which carry them on whatever they predict from themselves.
 
     Where the picture that a vector means is unknown, the soft trace follows the nearest reference picture in the vector's
     direction, and the yes-or-no question (dependent?) asks all that the decoder may still hold. A vector into a picture
@@ -42,6 +43,7 @@ def trace_damage(clip: ParsedClip, doubted: np.ndarray | None = None) -> None:
     reach = np.zeros((t, *grid), bool)
     before, held = list[int](), list[int]()
     has_vectors = bool(clip.mv_past_valid.any() or clip.mv_future_valid.any())
+    doubted = np.zeros(t, np.bool_) if doubted is None else doubted
     for index, key in clip.in_decoding_order():
         if index == key:
             before, held = held, []
@@ -49,10 +51,12 @@ def trace_damage(clip: ParsedClip, doubted: np.ndarray | None = None) -> None:
         # What is shown before a key picture may mean what was before that; what is shown after it, nothing shown before,
         # unless a reference is told (behind a garbage header, what follows an IDR picture can be shown before it).
         possible = [h for h in held if h >= key] if index >= key else everything
-        soft[index] = _carried(clip, index, soft, everything, possible)
+        if index < len(known):
+            soft[index], reach[index] = _on_grid(known[index], grid), doubted[index]
+        else:
+            soft[index] = _carried(clip, index, soft, everything, possible)
         if clip.status[index] in NOT_WHOLE:
-            own = np.repeat(np.repeat(clip.concealed[index], 2, axis=0), 2, axis=1)[: grid[0], : grid[1]]
-            soft[index] = np.maximum(own, soft[index])
+            soft[index] = np.maximum(_on_grid(clip.concealed[index], grid), soft[index])
             reach[index] = True
         elif rootless[index]:
             soft[index], reach[index], clip.status[index] = 1, True, AccessUnitStatus.DEPENDENT
@@ -61,13 +65,18 @@ def trace_damage(clip: ParsedClip, doubted: np.ndarray | None = None) -> None:
                 reach[index] = _reached(clip, index, reach, everything, possible)
             else:
                 reach[index] = _follows(clip, index, reach, possible)
-            reach[index] |= doubted is not None and doubted[index]
+            reach[index] |= doubted[index]
             if reach[index].any():
                 clip.status[index] = AccessUnitStatus.DEPENDENT
         if clip.is_reference[index]:
             held = [*held, index][-MOST_HELD:]
     pad = ((0, 0), (0, 2 * rows - grid[0]), (0, 2 * columns - grid[1]))
     clip.damage_trace[:] = np.pad(soft, pad, mode="edge").reshape(t, rows, 2, columns, 2).mean(axis=(2, 4))
+
+
+def _on_grid(values: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+    """Values of macroblocks [h, w] on the 8x8 `grid` (rows, columns)."""
+    return values.repeat(2, 0).repeat(2, 1)[: grid[0], : grid[1]]
 
 
 def _before_first_intra(clip: ParsedClip) -> np.ndarray:

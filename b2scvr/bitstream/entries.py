@@ -29,7 +29,7 @@ from b2scvr.bitstream.recovery_point import MESSAGE
 from b2scvr.bitstream.sent_sets import SentSets
 from b2scvr.bitstream.splice import splice_picture
 from b2scvr.bitstream.syntax import ParameterSets
-from b2scvr.types import NOT_WHOLE, InputError, Planes, SpliceError
+from b2scvr.types import NOT_WHOLE, AccessUnitStatus, InputError, Planes, SpliceError
 
 _OPTIONS = {"flags": "+output_corrupt", "apply_cropping": "0"}
 
@@ -41,6 +41,16 @@ class Beginning:
     sent: list[bytes]  # behind them a stock decoder shows what it shows in the file
     repaired: list[bytes] | None  # those of the repaired stream, as many; None: the same
     is_doubtful: bool  # the repaired pictures among them are not all right
+    known: Known | None = None  # of the pictures that they show, where none was repaired in the stream
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of consecutive pictures, in display order."""
+
+    restored: np.ndarray  # uint8 [N, H, W, 3]
+    is_damaged: np.ndarray  # bool [N], as they were sent
+    damage_trace: np.ndarray  # float32 [N, h, w], see ParsedClip
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,19 @@ def begin_behind(part: Part, cut: Cut, end: int, extradata: bytes | None, name: 
     if not ending or not found:
         return None
     sent, repaired = found
-    return Beginning(sent, None if repaired == sent else repaired, ending.is_doubtful)
+    known = _known(part, cut, end)
+    is_same = known is not None or repaired == sent
+    return Beginning(sent, None if is_same else repaired, ending.is_doubtful, known)
+
+
+def _known(part: Part, cut: Cut, end: int) -> Known | None:
+    """What is known of the pictures of a part from those on that a cut is read from; None where its stream was repaired."""
+    recovered, clip = part.recovered, part.coded.clip
+    if recovered is None or recovered.repaired is not None or part.repaired_before is not None:
+        return None
+    pictures = slice(cut.start - part.start, end - part.start)
+    is_damaged = clip.status[pictures] != AccessUnitStatus.INTACT
+    return Known(recovered.frames[pictures], is_damaged, clip.damage_trace[pictures])
 
 
 def _ending(part: Part, cut: Cut, end: int, extradata: bytes | None) -> _Ending | None:

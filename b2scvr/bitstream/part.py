@@ -22,6 +22,8 @@ class Part:
     given_sets: bytes = b""  # parameter sets that were put before the first access unit
     # `coded` as it is decoded behind repaired pictures; None: those before the own ones were right, or are read too.
     repaired_before: CodedClip | None = None
+    # uint8 [own.start, H, W, 3], what the pictures before the own ones were restored to where the stream was not repaired.
+    restored_before: np.ndarray | None = None
     begins_inside: bool = False  # a period: its first border is a cut
     ends_inside: bool = False
     recovered: RecoveredClip | None = None  # what became of all that it was read with: the next part may begin with it

@@ -29,8 +29,9 @@ import numpy as np
 
 from b2scvr.bitstream.assembly import CodedClip
 from b2scvr.bitstream.cuts import Cut, find_cuts
+from b2scvr.bitstream.damage_trace import trace_damage
 from b2scvr.bitstream.demux import Demuxed
-from b2scvr.bitstream.entries import Beginning, begin_behind
+from b2scvr.bitstream.entries import Beginning, Known, begin_behind
 from b2scvr.bitstream.nal import NalType, scan
 from b2scvr.bitstream.part import Part
 from b2scvr.bitstream.picture_order import PocCounter
@@ -196,13 +197,17 @@ class CodedFile:
 
         coded = decoded(before.sent)
         repaired = None if before.repaired is None else decoded(before.repaired)
-        if before.is_doubtful:
+        if before.known is not None:
+            _know(coded.clip, before.known)
+        elif before.is_doubtful:
             _doubt(coded.clip)
             if repaired is not None:
                 _doubt(repaired.clip)
         if repaired is not None:
             _mark_carried(coded.clip, repaired.clip)
-        return Part(coded, slice(count, count + end - first), first - count, repaired_before=repaired)
+        known = None if before.known is None else before.known.restored
+        own = slice(count, count + end - first)
+        return Part(coded, own, first - count, repaired_before=repaired, restored_before=known)
 
     def _start(self, first: int, longest: int) -> int:
         """Return where to begin to read for pictures from `first` on: a period earlier, if that has up to `longest` pictures."""
@@ -255,6 +260,16 @@ def _is_apart(part: Part) -> bool:
         return False
     following = np.flatnonzero(clip.decode_index == own.stop)
     return not clip.lost[following].any()
+
+
+def _know(clip: ParsedClip, known: Known) -> None:
+    """Mark the first pictures of a clip as what is known of them, and what depends on these, in place."""
+    doubted = clip.status == AccessUnitStatus.DEPENDENT
+    doubted[: len(known.is_damaged)] = known.is_damaged
+    clip.status[: len(known.is_damaged)] = np.where(
+        known.is_damaged, AccessUnitStatus.DEPENDENT, AccessUnitStatus.INTACT
+    )
+    trace_damage(clip, doubted, known.damage_trace)
 
 
 def _doubt(clip: ParsedClip) -> None:

@@ -51,8 +51,8 @@ class ClipRecoverer(Protocol):
         ...
 
     @property
-    def splices(self) -> bool:
-        """Whether clips are repaired in their streams, where those can be and no masks are given."""
+    def detects_first(self) -> bool:
+        """Whether it finds all damage before it restores any, each picture on its own."""
         ...
 
     def recover(
@@ -243,8 +243,9 @@ def _recovered(
     seconds: dict[str, float],
 ) -> Iterator[tuple[Part, RecoveredClip]]:
     """Yield the parts of a file recovered, or without `pictures` only with their damage found."""
-    is_spliced = pictures and recoverer.splices and not beside.are_masks_given
-    period_pixels = PERIOD_PIXELS if is_spliced else None
+    # A picture is compared with intact ones, or with those restored before it: of a long period, all or those of this part.
+    only_intact = not beside.are_masks_given and (not pictures or recoverer.detects_first)
+    period_pixels = None if only_intact else PERIOD_PIXELS
     coming = file.parts(with_before=beside.are_masks_given, period_pixels=period_pixels)
     parts = map(CodedFile.whole, [file]) if recoverer.needs_clip else coming
     read, first_mask = _read_each(parts, seconds), None

@@ -40,7 +40,7 @@ class PartDetection:
         self._last: tuple[int, np.ndarray] | None = None  # of the part before: its first own picture, and masks
 
     def of(self, part: Part) -> CorruptionMasks:
-        """Return the masks of all pictures that a part was read with."""
+        """Return the masks of a part; a detector that tracks gives those of all pictures that it was read with."""
         clip = part.coded.clip
         self._require_size(clip.frames.shape[1:3])
         found = CorruptionMasks.blank(clip)
@@ -57,7 +57,7 @@ class PartDetection:
             self._tracking.finish()
 
     def _detected(self, part: Part) -> Iterator[tuple[int, PictureDamage]]:
-        """Yield slot and damage: of every picture where the detector tracks, else of the damaged ones."""
+        """Yield slot and damage: of every picture where the detector tracks, else of the damaged own ones."""
         clip = part.coded.clip
         if self._tracking is not None:
             with self.work.timed("detect"):
@@ -68,7 +68,7 @@ class PartDetection:
                 with self.work.timed("detect"):
                     yield from enumerate(self._track(clip, first if first and first[0] >= 0 else None))
         else:
-            for slot in damaged_slots(clip):
+            for slot in [slot for slot in damaged_slots(clip) if part.own.start <= slot < part.own.stop]:
                 damage = self.work.look(clip, slot)[1]
                 damage.mask = np.maximum(damage.mask, visibly_overwritten(clip, slot))
                 yield slot, damage

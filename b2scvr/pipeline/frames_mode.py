@@ -29,10 +29,15 @@ class FramesMode:
         """Whether the restorer works at clips, window by window."""
         return hasattr(self.work.restorer, "restore_clips")
 
-    def recover(self, coded: CodedClip, given: np.ndarray | None) -> RecoveredClip:
-        """Restore every damaged picture; `given`: masks instead of detection, uint8 [T, H, W]."""
+    def recover(
+        self, coded: CodedClip, given: np.ndarray | None, restored_before: np.ndarray | None = None
+    ) -> RecoveredClip:
+        """Restore every damaged picture; `given`: masks instead of detection, uint8 [T, H, W].
+
+        restored_before: uint8 [N, H, W, 3], the first N pictures, which are restored already.
+        """
         if not self.takes_clips:
-            return self._recover_pictures(coded, given)
+            return self._recover_pictures(coded, given, restored_before)
         whole = Part(coded, slice(0, len(coded.clip)), 0)
         masks = None if given is None else lambda _: given
         [(_, recovered)] = self.recover_parts([whole], masks)
@@ -58,12 +63,17 @@ class FramesMode:
                 yield first.part, first.recovered(restorer.notes(first.part.coded.clip))  # type: ignore[attr-defined]
                 del first  # before the next ones come
 
-    def _recover_pictures(self, coded: CodedClip, given: np.ndarray | None) -> RecoveredClip:
+    def _recover_pictures(
+        self, coded: CodedClip, given: np.ndarray | None, restored_before: np.ndarray | None
+    ) -> RecoveredClip:
         """Restore in decoding order; a restored picture counts as intact from then on."""
         clip = dataclasses.replace(coded.clip, frames=coded.clip.frames.copy(), status=coded.clip.status.copy())
         found = CorruptionMasks.blank(clip)
         if given is not None:
             clip.status[:] = np.where(given.any(axis=(1, 2)), AccessUnitStatus.DEPENDENT, AccessUnitStatus.INTACT)
+        if restored_before is not None:
+            clip.frames[: len(restored_before)] = restored_before
+            clip.status[: len(restored_before)] = AccessUnitStatus.INTACT
         damaged = damaged_slots(clip)
         for number, slot in enumerate(damaged, 1):
             around, damage = self.work.look(clip, slot, None if given is None else given[slot])
@@ -111,6 +121,7 @@ class _Feed:
             found = CorruptionMasks(masks, np.ones(len(clip), np.float32)).validate(clip)
         found.masks = np.maximum(found.masks, clip.lost[:, None, None])
         mode = "frames" if part.is_damaged or masks is not None else "untouched"
+        part.recovered = RecoveredClip(clip.frames, found, mode, None, (), {})  # nothing is put into the stream
         return _Waiting(part, found, mode, self.work.progress, self.work.seconds)
 
 

@@ -53,7 +53,7 @@ class Pipeline:
         self._frames = FramesMode(self._work)
         self.tracks = hasattr(detector, "begin")  # from picture to picture: it can't judge one
         self.needs_clip = bool(getattr(detector, "needs_clip", False))  # parts of a clip are not enough
-        self.splices = mode in ("auto", "splice") and not self.tracks
+        self.detects_first = mode == "frames" and self._frames.takes_clips and not self.tracks
 
     def recover_parts(
         self, parts: Iterable[Part], given: PartMasks | None, telling: Telling, first_mask: FirstMask | None = None
@@ -80,7 +80,8 @@ class Pipeline:
             clip, masks = part.coded.clip, CorruptionMasks.blank(part.coded.clip)
             if part.is_damaged or self.tracks or first_mask is not None:
                 masks = detection.of(part)
-            yield part, RecoveredClip(clip.frames, masks, "detect", None, (), self._work.seconds, clip.notes)
+            part.recovered = RecoveredClip(clip.frames, masks, "detect", None, (), self._work.seconds, clip.notes)
+            yield part, part.recovered
             del part, clip, masks  # before the next ones come
         detection.finish()
 
@@ -93,7 +94,7 @@ class Pipeline:
             if masks is None and not part.is_damaged:
                 part.recovered = _untouched(part.coded)
             else:
-                part.recovered = self._recover(part.coded, masks, part.repaired_before)
+                part.recovered = self._recover(part.coded, masks, part.repaired_before, part.restored_before)
             yield part, part.recovered
             del part, masks  # before the next ones come
 
@@ -114,29 +115,34 @@ class Pipeline:
         return self._recover(coded, given_masks)
 
     def _recover(
-        self, coded: CodedClip, given_masks: np.ndarray | None, repaired_before: CodedClip | None = None
+        self,
+        coded: CodedClip,
+        given_masks: np.ndarray | None,
+        repaired_before: CodedClip | None = None,
+        restored_before: np.ndarray | None = None,
     ) -> RecoveredClip:
+        """Recover a clip, or a part that may begin behind what was recovered before it (Part)."""
         clip = coded.clip
         if given_masks is not None:
             CorruptionMasks(given_masks, np.ones(len(clip), np.float32)).validate(clip)
-            return self._frames.recover(coded, given_masks)
+            return self._frames.recover(coded, given_masks, restored_before)
         if not (clip.status != AccessUnitStatus.INTACT).any():
             return _untouched(coded)
         if self.tracks:
             _require_unspliced(self.mode)
             return self._frames.recover(coded, detect_clip(self._work, coded).masks)
         if self.mode == "frames":
-            return self._frames.recover(coded, None)
+            return self._frames.recover(coded, None, restored_before)
         if self.mode == "drift":
-            return self._recover_unspliced(coded)
+            return self._recover_unspliced(coded, restored_before)
         try:
             return self._splice.recover(coded, self.mode == "auto", repaired_before)
         except SpliceError as error:
             if self.mode == "splice":
                 raise
             if repaired_before is None:
-                return self._recover_unspliced(coded, str(error))
-            recovered = self._recover_unspliced(repaired_before, str(error))
+                return self._recover_unspliced(coded, restored_before, str(error))
+            recovered = self._recover_unspliced(repaired_before, None, str(error))
             carried = masks_by_difference(clip.frames, (recovered.frames,), {}, (), self._splice.difference_levels)
             recovered.masks.masks |= carried.masks
             return recovered
@@ -148,17 +154,17 @@ class Pipeline:
         self._work.begin(progress)
         return detect_clip(self._work, coded, first_mask)
 
-    def _recover_unspliced(self, coded: CodedClip, *reasons: str) -> RecoveredClip:
+    def _recover_unspliced(self, coded: CodedClip, restored_before: np.ndarray | None, *reasons: str) -> RecoveredClip:
         """Recover along the stream's vectors where it has some, else picture by picture; a note gives the reasons."""
         clip = coded.clip
         if not (clip.mv_past_valid.any() or clip.mv_future_valid.any()):
             reasons += ("there are no motion vectors to correct dependents along",)
-            recovered = self._frames.recover(coded, None)
-        elif not (clip.status == AccessUnitStatus.BROKEN).any():
+            recovered = self._frames.recover(coded, None, restored_before)
+        elif restored_before is None and not (clip.status == AccessUnitStatus.BROKEN).any():
             reasons += ("no picture is broken itself",)
             recovered = self._frames.recover(coded, None)
         else:
-            recovered = self._drift.recover(coded)
+            recovered = self._drift.recover(coded, restored_before)
         notes = (f"recovered in {recovered.mode} mode: {'; '.join(reasons)}",) if reasons else ()
         return dataclasses.replace(recovered, notes=recovered.notes + notes)
 

@@ -73,9 +73,9 @@ class Recoverer:
         return self.pipeline.needs_clip
 
     @property
-    def splices(self) -> bool:
-        """Whether clips are repaired in their streams, where those can be and no masks are given."""
-        return self.pipeline.splices
+    def detects_first(self) -> bool:
+        """Whether all damage is found before any is restored, each picture on its own."""
+        return self.pipeline.detects_first
 
     def recover_parts(
         self, parts: Iterable[Part], given: PartMasks | None, telling: Telling, first_mask: FirstMask | None = None

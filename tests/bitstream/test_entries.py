@@ -95,18 +95,25 @@ def test_a_container_too(file_of):
     assert np.array_equal(np.concatenate([part.take(part.coded.clip.frames) for part in read]), whole.frames)
 
 
-def test_behind_a_part_that_was_not_repaired_in_the_stream_all_is_doubtful(file_of):
+def test_damage_is_told_as_in_the_whole_behind_a_part_that_was_not_repaired_in_the_stream(file_of):
     stream = damaged(one_period())
     whole = reader.decode(stream).clip
 
     def recovered(part):
         blank = CorruptionMasks.blank(part.coded.clip)
-        return RecoveredClip(part.coded.clip.frames, blank, "drift", None, (), {})
+        return RecoveredClip(part.coded.clip.frames // 2, blank, "drift", None, (), {})
 
-    for part in read_all(file_of(stream), recovered):
-        assert len(part.coded.clip) < COUNT
-        assert np.array_equal(part.take(part.coded.clip.frames), whole.frames[part.numbers])
-        assert np.array_equal(part.take(part.coded.clip.status), whole.status[part.numbers])
+    read = read_all(file_of(stream), recovered)
+    assert sum(part.first > BROKEN for part in read) >= 2
+    for part in read:
+        clip = part.coded.clip
+        assert len(clip) < COUNT
+        assert np.array_equal(part.take(clip.frames), whole.frames[part.numbers])
+        assert np.array_equal(part.take(clip.status), whole.status[part.numbers])
+        if part.first > BROKEN:
+            assert np.array_equal(part.restored_before, clip.frames[: part.own.start] // 2)
+            traced, known = part.take(clip.damage_trace), whole.damage_trace[part.numbers]
+            assert known.mean() > 0.1 and np.abs(traced - known).mean() < 0.1 * known.mean()
 
 
 def test_damage_that_nobody_answered_for_keeps_the_rest_of_the_period_whole(file_of):

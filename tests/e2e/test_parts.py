@@ -149,6 +149,55 @@ def test_one_long_period_is_cut_inside(recover, tmp_path, monkeypatch):
     assert np.array_equal(shown(parts / "repaired.h264"), read_pictures(parts / "frames"))
 
 
+@pytest.mark.parametrize(
+    "config, mode, is_told",
+    [
+        ("configs/vector_fill.py", "frames", False),
+        ("configs/vector_fill.py", "drift", False),
+        ("configs/vector_fill.py", "auto", True),
+        ("configs/cfc/corrected_small.py", "frames", True),
+    ],
+)
+def test_one_long_period_is_cut_inside_where_nothing_is_put_into_the_stream(
+    recover, tmp_path, monkeypatch, config, mode, is_told
+):
+    clean = encode_h264(moving_pictures(36, SIZE), gop=1000, options={"bf": "0", "sc_threshold": "0"})
+    (tmp_path / "truth.h264").write_bytes(clean)
+    units = reader.decode(clean).access_units
+    units[9] = units[9][: len(units[9]) // 2]
+    stream = b"".join(units)
+    given = {}
+    if is_told:
+        differs = (reader.decode(stream).clip.frames != reader.decode(clean).clip.frames).any(axis=3)
+        write_masks(tmp_path / "masks", differs.astype(np.uint8))
+        given["masks"] = tmp_path / "masks"
+    loaded = load_config(config)
+    weights = random_weights(loaded, tmp_path) if "frames" in loaded else None
+    monkeypatch.setattr(infer, "PERIOD_PIXELS", 1)
+    read, entered = [], []
+    monkeypatch.setattr(
+        Results, "add", lambda self, part, *rest, add=Results.add: read.append(part) or add(self, part, *rest)
+    )
+    runs = []
+    for in_parts in (False, True):
+        folder, found = recover(
+            stream, in_parts, config=loaded, checkpoint=weights, mode=mode, truth=tmp_path / "truth.h264", **given
+        )
+        runs.append((read_pictures(folder / "frames"), read_masks(folder / "masks") > 0, found))
+        entered.append([part for part in read if part.begins_inside])
+        read.clear()
+    (whole, masks, found), (parts, masks_of_parts, found_in_parts) = runs
+    assert not entered[0] and len(entered[1]) >= 3
+    assert all(len(part.coded.clip) < 36 and part.restored_before is not None for part in entered[1][2:])
+    assert {name: found_in_parts[name] for name in COUNTED[:-1]} == {name: found[name] for name in COUNTED[:-1]}
+    decoded = reader.decode(stream).clip.frames
+    changed = np.abs(whole.astype(int) - decoded)
+    # What the decoder invents in a broken picture depends on what it decoded before.
+    assert np.abs(parts.astype(int) - whole).mean() < 0.1 * changed.mean() > 0
+    assert (masks & masks_of_parts).sum() > 0.95 * (masks | masks_of_parts).sum()
+    assert found_in_parts["psnr"]["recovered"] == pytest.approx(found["psnr"]["recovered"], abs=0.2)
+
+
 def test_pictures_that_are_put_in_at_a_cut_inside_a_period_are_put_in_once(recover, monkeypatch):
     options = {"bf": "0", "sc_threshold": "0"}
     units = reader.decode(encode_h264(moving_pictures(36, SIZE), gop=1000, options=options)).access_units
