@@ -76,7 +76,7 @@ def assemble(decoding: Decoding, units: list[bytes], fps: float, codec: str, dig
                 clip.noticed[slot, min(row, rows - 1), min(column, columns - 1)] = True
     _read_headers(clip, units, order)
     clip.exhausted |= lack_slices(clip)
-    _name_sources(clip, missing_modes)
+    _name_sources(clip, missing_modes, len(received))
     return clip
 
 
@@ -106,20 +106,20 @@ def _spread(frames: np.ndarray, received: list[int], order: list[int]) -> np.nda
     return frames
 
 
-def _name_sources(clip: ParsedClip, missing_modes: int) -> None:
-    """Say where each field was read, and what is missing."""
+def _name_sources(clip: ParsedClip, missing_modes: int, received: int) -> None:
+    """Say where each field was read, and what is missing: modes of so many of the pictures that were received."""
     h264 = clip.codec == "h264"
     vectors = _tells_vectors(clip)
     derived = "derived from the vectors"
     told = "libavcodec's debug=mb_type"
-    if not vectors and missing_modes == len(clip):
+    if not vectors and missing_modes == received:
         derived, clip.mode[:] = "none", PredictionMode.UNKNOWN
-    some = f"{told}; {missing_modes} of {len(clip)} pictures {derived}"
+    some = f"{told}; {missing_modes} of {received} pictures {derived}"
     clip.sources = {
         "frames": f"libavcodec's {clip.codec} decoder, one thread",
         "vectors": "AVMotionVector side data" if vectors else "none",
         "references": "reference lists (H.264 8.2.4) and weights probe" if h264 and vectors else "none",
-        "mode": derived if missing_modes == len(clip) else some if missing_modes else told,
+        "mode": derived if missing_modes == received else some if missing_modes else told,
         "qp": "AVVideoEncParams side data" if (clip.qp >= 0).any() else "none",
         "concealed": "libavcodec's debug=er" if clip.codec in RESILIENT else "none",
         "status": "debug=er, bits left unread, references" if h264 else "the decoder's corrupt flag, references",

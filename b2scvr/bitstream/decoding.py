@@ -123,9 +123,11 @@ class Decoder:
         unread: set[int],
         concealment: str | None = None,
         orphans: Collection[int] = (),
+        size: tuple[int, int] | None = None,
     ) -> None:
         """codec: FFmpeg's name. count: access units to come. unread: those with bits that the decoder passes over.
-        concealment: libavcodec's option `ec`; None leaves its default. orphans: those whose samples are kept too."""
+        concealment: libavcodec's option `ec`; None leaves its default. orphans: those whose samples are kept too. size:
+        coded height and width of the pictures that are taken; None takes those of the first one's."""
         self._codec, self._extradata = codec, extradata
         self._options = {} if concealment is None else {"ec": concealment}
         self._context = _open(codec, extradata, self._options)
@@ -136,6 +138,7 @@ class Decoder:
             self._sets.update(extradata)
         self._tainted, self._orphans = False, orphans
         self.found = Decoding(count, unread=unread)
+        self._size = size
 
     def decode_all(self, units: list[bytes], lead_ins: dict[int, list[bytes]]) -> Decoding:
         """Return what the decoder tells of all `units`. lead_ins: packets without a picture to show, by the next unit."""
@@ -192,7 +195,8 @@ class Decoder:
         if len(sections) != len(frames):
             sections = [[] for _ in frames]
         for frame, section in zip(frames, sections, strict=True):
-            if not found.pictures:
+            self._size = self._size or (frame.height, frame.width)
+            if not found.pictures and (frame.height, frame.width) == self._size:
                 found.start(frame, self._crop(frame))
             if frame.pts is None or frame.pts in found.pictures or (frame.height, frame.width) != found.coded_size:
                 continue

@@ -65,6 +65,13 @@ class Demuxed:
         default_factory=dict
     )  # packets without a picture to show, by the next unit
     damaged: set[int] = field(default_factory=set)  # access units that the container shows to be damaged
+    keys: set[int] = field(
+        default_factory=set
+    )  # access units that the container, or FFmpeg's parser, calls key pictures
+    pixels: int = 0  # of a picture, as FFmpeg found when it looked at the stream; 0: it did not
+    size: tuple[int, int] | None = (
+        None  # coded height and width of the pictures to decode; None: those of the first one
+    )
     suffix: bytes = b""  # bytes after the last picture that belong to none
     mended: tuple[str, ...] = ()  # what was replaced in the units because it was damaged, in words
     is_timed: bool = False  # each access unit has a time of its own in a container
@@ -96,7 +103,7 @@ def demux(source: Path | bytes, demuxer: str | None, name: str) -> Demuxed:
                 stream = video_stream(container, name)
                 context = stream.codec_context
                 found = Demuxed(context.codec.canonical_name, context.codec.name, None, _frame_rate(container, stream))
-                found.is_timed = demuxer is None
+                found.is_timed, found.pixels = demuxer is None, context.width * context.height
                 if container.format.name == "h264":
                     data = source if isinstance(source, bytes) else source.read_bytes()
                     [data], found.mended = mend_parameter_sets([data])
@@ -209,6 +216,8 @@ def _collect(found: Demuxed, units: Iterable[Unit]) -> None:
             found.lead_ins[len(found.units)] = unit.lead_ins
         if unit.damaged:
             found.damaged.add(len(found.units))
+        if any(packet.is_keyframe for packet in unit.packets):
+            found.keys.add(len(found.units))
         found.units.append(unit.data)
 
 

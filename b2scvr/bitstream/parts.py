@@ -17,6 +17,7 @@ put in as they were decoded (entries), and those behind them: once as they came,
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,6 +34,7 @@ from b2scvr.bitstream.damage_trace import trace_damage
 from b2scvr.bitstream.demux import Demuxed
 from b2scvr.bitstream.entries import Beginning, Known, begin_behind
 from b2scvr.bitstream.nal import NalType, scan
+from b2scvr.bitstream.other_codecs import key_units, may_be_leading
 from b2scvr.bitstream.part import Part
 from b2scvr.bitstream.picture_order import PocCounter
 from b2scvr.bitstream.reader import decode_units_guarded, demux_guarded
@@ -63,8 +65,11 @@ class CodedFile:
         self._senders: list[int] = []  # access units that parameter sets come with
         self._keys: list[int] = []  # access units at which a period begins
         self._recovery_points: set[int] = set()  # those of them that are no IDR pictures
-        if self._demuxed.codec == "h264":
+        self._is_h264 = self._demuxed.codec == "h264"
+        if self._is_h264:
             self._look_through()
+        else:
+            self._keys = key_units(self.units, self._demuxed.codec, self._demuxed.keys)
 
     def __len__(self) -> int:
         """Number of access units, which is that of the pictures."""
@@ -88,9 +93,9 @@ class CodedFile:
         period_pixels: a period that has more is cut inside, for a caller that sets `Part.recovered` before it asks for the next
         one. None: none is.
 
-        What has neither IDR pictures nor recovery points, is no H.264 or changes the size of its pictures is one part. A part
-        that turns out not to be apart from the next, because the picture between them is lost, or of which no picture can be
-        decoded, goes with the next one. Raises InputError when nothing can be decoded.
+        What has no pictures at which decoding can begin is one part, and so is H.264 that changes the size of its pictures. A
+        part that turns out not to be apart from the next, because the picture between them is lost, or of which no picture can
+        be decoded, goes with the next one. Raises InputError when nothing can be decoded.
         """
         first, entry, uncut = 0, None, 0
         borders, cuts = self._borders(most_pixels, period_pixels)
@@ -100,6 +105,8 @@ class CodedFile:
             part = self._part_apart(first, end, with_before, entry)
             if part is None:
                 continue
+            if not self._is_h264:  # known from the first part on: a picture of another size counts as lost
+                self._demuxed.size = part.coded.clip.frames.shape[1:3]
             part.begins_inside, part.ends_inside = first in cuts, end in cuts
             first, entry = end, None
             yield part
@@ -131,7 +138,10 @@ class CodedFile:
                 part = self._part(first, end, start)
                 found = part if (is_last and start == first) or _is_apart(part) else found
         if found is None and is_last:
-            return self._part(first, end, self._start(first, len(self)))
+            try:
+                return self._part(first, end, self._start(first, len(self)))
+            except InputError:
+                return self._part(first, end, 0)
         return found
 
     def _look_through(self) -> None:
@@ -149,10 +159,9 @@ class CodedFile:
 
     def _borders(self, most_pixels: int, period_pixels: int | None) -> tuple[list[int], dict[int, Cut]]:
         """Return the access units at which new parts begin, and for those inside a period the cut that is read from."""
-        if len(self._sizes) != 1:
+        area, borders, cuts = self._area(), [0], dict[int, Cut]()
+        if area is None:
             return [], {}
-        [(height, width)] = self._sizes
-        area, borders, cuts = height * width, [0], dict[int, Cut]()
         for start, following in pairwise([*self._apart(period_pixels is not None), len(self)]):
             joined = self._keys[bisect_right(self._keys, start) : bisect_left(self._keys, following)]
             inside = list[Cut]()
@@ -179,7 +188,7 @@ class CodedFile:
 
     def _cuts(self, start: int, following: int) -> list[Cut]:
         """Return where the access units `start` to `following` - 1 can be cut."""
-        if any(start <= number < following for number in self._demuxed.lead_ins):
+        if not self._is_h264 or any(start <= number < following for number in self._demuxed.lead_ins):
             return []
         units = [self._sets_before(start) + self.units[start], *self.units[start + 1 : following]]
         return [Cut(start + cut.at, start + cut.start) for cut in find_cuts(units)]
@@ -220,7 +229,10 @@ class CodedFile:
 
     @cached_property
     def _led(self) -> set[int]:
-        """The recovery points that leading pictures follow."""
+        """The key pictures that leading pictures follow."""
+        if not self._is_h264:
+            periods = pairwise([*self._keys, len(self)])
+            return {start for start, end in periods if any(self._may_be_leading(n) for n in range(start + 1, end))}
         found, sent = set[int](), SentSets()
         for start, end in pairwise([*dict.fromkeys([0, *self._keys]), len(self)]):
             units = self.units[start:end]
@@ -231,6 +243,15 @@ class CodedFile:
             for unit in units:
                 sent.update(unit)
         return found
+
+    def _may_be_leading(self, number: int) -> bool:
+        return may_be_leading(self.units[number], self._demuxed.codec)
+
+    def _area(self) -> int | None:
+        """Pixels of a picture; None where that is not told, or changes."""
+        if not self._is_h264:
+            return self._demuxed.pixels or None
+        return math.prod(*self._sizes) if len(self._sizes) == 1 else None
 
     def _part(self, first: int, end: int, start: int) -> Part:
         """Decode the access units `first` to `end` - 1, those from `start` on before them, and some behind."""
@@ -269,7 +290,7 @@ def _know(clip: ParsedClip, known: Known) -> None:
     clip.status[: len(known.is_damaged)] = np.where(
         known.is_damaged, AccessUnitStatus.DEPENDENT, AccessUnitStatus.INTACT
     )
-    trace_damage(clip, doubted, known.damage_trace)
+    trace_damage(clip, doubted, list(known.damage_trace))
 
 
 def _doubt(clip: ParsedClip) -> None:

@@ -134,7 +134,7 @@ def decode_units(coded: Demuxed, digest: str, name: str, concealment: str | None
     }
     try:
         with printing_at(av.logging.DEBUG):
-            decoder = Decoder(coded.decoder, coded.extradata, len(units), unread, concealment, orphans)
+            decoder = Decoder(coded.decoder, coded.extradata, len(units), unread, concealment, orphans, coded.size)
             decoding = decoder.decode_all(units, coded.lead_ins)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error

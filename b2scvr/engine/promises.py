@@ -35,6 +35,7 @@ from b2scvr.types import NOT_WHOLE, AccessUnitStatus, InputError, ParsedClip, Pl
 
 PROMISES = ("exception", "slots", "repeatable", "intact", "repaired")
 UNNOTICED = "unnoticed"  # no promise: damage that the decoder read over, counted apart
+_SUFFIXES = {"matroska": "mkv", "mpegts": "ts", "mpeg2video": "m2v"}  # where it is not the container's name
 PARTED = 8  # of so many seeds one is read part by part too
 _H264_SHARE = 8  # of ten seeds, so many mutate elementary H.264
 _HEADER_BYTES = 16  # bytes of a slice that decide to which picture it belongs, and more
@@ -120,8 +121,8 @@ def _check(clean: CleanStream, mutant: Mutant, recover: Recover, outcome: Outcom
     if again != clip_digest(coded.clip):
         outcome.findings.append(Finding("repeatable", "a second decode gives another clip"))
     outcome.findings += _check_slots(clean, mutant.data, coded)
-    if outcome.seed % PARTED == 0 and clean.specimen in H264:
-        outcome.findings += _check_parts(mutant.data, coded)
+    if clean.specimen in OTHER_CODECS or (outcome.seed % PARTED == 0 and clean.specimen in H264):
+        outcome.findings += _check_parts(clean.specimen, mutant.data)
     outcome.findings += _check_intact(clean, coded)
     outcome.counts["undamaged"] += not coded.clip.status.any()
     try:
@@ -171,12 +172,20 @@ def _check_slots(clean: CleanStream, data: bytes, coded: CodedClip) -> list[Find
     return found
 
 
-def _check_parts(data: bytes, coded: CodedClip) -> list[Finding]:
-    """Read a stream part by part, each of one period or of some pictures of it, and compare with `coded`, the whole."""
+def _check_parts(specimen: Specimen, data: bytes) -> list[Finding]:
+    """Read a stream part by part, each of one period or of some pictures of it, and compare with the whole."""
     with tempfile.TemporaryDirectory(prefix="b2scvr-") as folder:
-        path = Path(folder) / "mutant.h264"
+        path = Path(folder) / f"mutant.{_suffix(specimen)}"
         path.write_bytes(data)
-        return _check_read_in_parts(path, coded, None) + _check_read_in_parts(path, coded, 1)
+        try:
+            whole = CodedFile(path).whole().coded
+        except InputError:
+            return []
+        return [found for pixels in (None, 1) for found in _check_read_in_parts(path, whole, pixels)]
+
+
+def _suffix(specimen: Specimen) -> str:
+    return _SUFFIXES.get(specimen.container, specimen.container)
 
 
 def _check_read_in_parts(path: Path, coded: CodedClip, period_pixels: int | None) -> list[Finding]:
@@ -282,8 +291,7 @@ def _check_container(specimen: Specimen, data: bytes, repaired: bytes) -> list[F
     """Put the repaired stream back into its container and read that."""
     count = len(_decode(specimen, data).clip)
     with tempfile.TemporaryDirectory(prefix="b2scvr-") as folder:
-        suffix = {"matroska": "mkv", "mpegts": "ts"}.get(specimen.container, specimen.container)
-        original, target = Path(folder) / f"original.{suffix}", Path(folder) / f"repaired.{suffix}"
+        original, target = (Path(folder) / f"{name}.{_suffix(specimen)}" for name in ("original", "repaired"))
         original.write_bytes(data)
         try:
             remux(repaired, original, target)

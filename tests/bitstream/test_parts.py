@@ -28,7 +28,8 @@ KINDS = [
     "h264-ts",
     "h264-mkv",
 ]
-UNCUT = ["one-gop", "intra-refresh", "hevc", "mpeg2", "vp9"]
+UNCUT = ["one-gop", "intra-refresh"]
+OTHER_CODECS = ["hevc", "hevc-mkv", "mpeg2", "mpeg2-ts", "mpeg4-avi", "mpeg4-mp4", "vp8", "vp9", "av1-mp4", "av1-obu"]
 
 
 OPEN = {
@@ -178,6 +179,45 @@ def test_what_cannot_be_cut_is_one_part(file_of, name):
     assert np.array_equal(part.take(part.coded.clip.frames), reader.read(file.path).frames)
 
 
+@pytest.mark.parametrize("name", OTHER_CODECS)
+def test_other_codecs_are_cut_at_key_pictures(file_of, name):
+    file = specimen(file_of, name)
+    whole = reader.read_coded(file.path)
+    read = list(file.parts(1))
+    assert len(read) >= 4 and all(len(part.coded.clip) < COUNT for part in read)
+    assert_same(read, whole)
+    assert b"".join(part.own_stream() for part in read) == whole.stream()
+
+
+@pytest.mark.parametrize("name", ["hevc", "mpeg2", "mpeg4-avi", "vp8"])
+def test_damage_of_other_codecs_is_told_in_parts_as_in_the_whole(file_of, name):
+    """A period's last pictures, and the next one's leading ones, which need them."""
+    clean = specimen(file_of, name)
+    data = bytearray(clean.path.read_bytes())
+    unit = clean.units[clean._keys[2] - 1]
+    at = bytes(data).index(unit) + len(unit) // 2
+    data[at : at + len(unit) // 4] = bytes(len(unit) // 4)
+    file = file_of(bytes(data), clean.path.suffix)
+    whole, read = reader.read_coded(file.path), list(file.parts(1))
+    status = np.concatenate([part.take(part.coded.clip.status) for part in read])
+    assert len(read) >= 4 and np.array_equal(status, whole.clip.status)
+    for part in read:
+        assert np.array_equal(part.take(part.coded.clip.frames), whole.clip.frames[part.numbers])
+    assert not np.array_equal(whole.clip.frames, reader.read(specimen(file_of, name).path).frames)
+
+
+def test_pictures_of_other_codecs_that_change_their_size_count_as_lost(file_of):
+    small, large = (make(ALL["mpeg2"], moving_pictures(2 * GOP, size)) for size in ((80, 96), (96, 128)))
+    for stream in (small + large, small + large + small):
+        file = file_of(stream, ".m2v")
+        whole, read = reader.read(file.path), list(file.parts(1))
+        assert whole.lost[2 * GOP : 4 * GOP].all() and not whole.lost[:GOP].any()
+        assert sum(map(len, read)) == len(whole) and len(read) >= 2
+        for part in read:
+            assert np.array_equal(part.take(part.coded.clip.lost), whole.lost[part.numbers])
+            assert np.array_equal(part.take(part.coded.clip.frames), whole.frames[part.numbers])
+
+
 def test_pictures_that_change_their_size_are_one_part(file_of):
     small = make(ALL["cabac"], moving_pictures(GOP))
     large = make(
@@ -231,8 +271,9 @@ def test_a_part_that_cannot_be_decoded_goes_with_another(file_of, monkeypatch):
 
     assert refusing(GOP + parts.PICTURES_BEHIND) == [2 * GOP, GOP, GOP]  # the first: no pictures before it
     assert refusing(2 * GOP) == [GOP] * 4  # the last: no pictures behind it
+    assert refusing(GOP, 2 * GOP) == [GOP] * 4  # read with all that comes before it
     with pytest.raises(InputError, match="no picture"):
-        refusing(GOP, 2 * GOP)
+        refusing(GOP, 2 * GOP, 4 * GOP)
     monkeypatch.setattr(parts, "LONGEST_BEFORE", 0)
     assert refusing(GOP) == [GOP] * 4
 

@@ -236,6 +236,25 @@ def test_a_container_comes_back_whole(recover, tmp_path):
     assert np.array_equal(shown(folder / "repaired.mp4"), read_pictures(folder / "frames"))
 
 
+@pytest.mark.parametrize(
+    "name, suffix, mode", [("mpeg2", ".m2v", "drift"), ("mpeg4-avi", ".avi", "drift"), ("hevc", ".hevc", "frames")]
+)
+def test_other_codecs_come_to_the_same_in_parts(recover, tmp_path, name, suffix, mode):
+    data = bytearray(make(ALL[name], moving_pictures(4 * GOP, SIZE)))
+    (tmp_path / f"clean{suffix}").write_bytes(data)
+    unit = CodedFile(tmp_path / f"clean{suffix}").units[2 * GOP + 3]
+    start = data.index(unit) + (
+        6 if mode == "frames" else len(unit) // 3
+    )  # HEVC's decoder tells of pictures without headers
+    data[start : start + 40] = b"\xff" * 40
+    runs = [recover(bytes(data), in_parts, name=f"clip{suffix}") for in_parts in (False, True)]
+    (whole, found), (parts, found_in_parts) = runs
+    assert found["frames"] == found_in_parts["frames"] == 4 * GOP
+    assert found["restored"] == found_in_parts["restored"] != []
+    assert found["mode"] == found_in_parts["mode"] == mode
+    assert np.array_equal(read_pictures(whole / "frames"), read_pictures(parts / "frames"))
+
+
 def test_pictures_that_were_put_in_stay_out_of_the_frames(recover, clean):
     units = reader.decode(clean).access_units
     folder, found = recover(b"".join(units[:15] + units[16:]), in_parts=True)
