@@ -23,6 +23,7 @@ FAR = 0.01  # so much of such a square counts what is told of the rest of the pi
 LEAST_COVER = 0.25  # share of a pixel that must be told of
 NOISE = 20.0  # mean square miss, in squared levels, where nothing is wrong, ...
 NOISE_PIXELS = 1000  # ... as so many pixels would show it
+AGREEING = 0.25  # of the noise: guesses of a motion that show what differs by less agree
 
 Places = tuple[np.ndarray, np.ndarray]  # float32 [H, W, 2] (x, y) pixels; float32 [H, W], 1 = traced
 
@@ -57,32 +58,42 @@ def hindsight(
     mended = {slot: _mended(clip.frames[slot], lack, places) for slot, places in traced.items()}
     place, known = traced[last]
     right = (known > 0) & (read_at(wrong.astype(np.float32), place) == 0)
-    onward = _onward(clip, last, after, mended, right)
+    onward, doubt = _onward(clip, last, after, mended, right)
     miss, told = _put_back(warp(clip.frames[after], onward) - mended[last], place, known)
-    inside, noise = told & wrong, _noise(miss, told & ~wrong)
+    inside = told & wrong
     if not inside.any():
         return restored
+    noise = _noise(miss, told & ~wrong)
+    agreeing = AGREEING * noise
+    doubted = _around(_put_back(doubt[..., None], place, known)[0][..., 0], inside)
+    noise = noise * np.maximum((doubted + agreeing) / (_mean(doubt, right) + agreeing), 1)
     seen = restored + miss
     better = _nearest_to([restored, *guesses], seen, inside, noise)
-    share = 1 - noise / max(float(_square(seen - better)[inside].mean()), noise)
-    better = np.clip(better + share * (seen - better) * inside[..., None], 0, 255).round().astype(np.uint8)
+    share = 1 - noise / np.maximum(_around(_square(seen - better), inside), noise)
+    better = np.clip(better + (share * inside)[..., None] * (seen - better), 0, 255).round().astype(np.uint8)
     return np.where(wrong[..., None], better, restored)
 
 
-def _nearest_to(guesses: Sequence[np.ndarray], seen: np.ndarray, told: np.ndarray, noise: float) -> np.ndarray:
+def _nearest_to(guesses: Sequence[np.ndarray], seen: np.ndarray, told: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Return the mean of the guesses, float32 [H, W, 3], each weighed by how near it comes to `seen` around each pixel.
 
-    seen: float32 [H, W, 3], of mean square error `noise`, where `told`, bool [H, W]; elsewhere what is near tells.
+    seen: float32 [H, W, 3], of mean square error `noise` [H, W], where `told`, bool [H, W]; elsewhere what is near tells.
     """
-    weight = told.astype(np.float32)
-    mass = _blurred(weight)
     total, believed = np.zeros(seen.shape, np.float32), np.zeros(told.shape, np.float32)
     for guess in guesses:
-        square = _square(guess - seen)
-        error = (_blurred(square * weight) + FAR * square[told].mean()) / (mass + FAR)
-        share = 1 / (np.maximum(error - noise, 0) + noise) ** 2
+        share = 1 / np.maximum(_around(_square(guess - seen), told), noise) ** 2
         total, believed = total + guess * share[..., None], believed + share
     return total / believed[..., None]
+
+
+def _around(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Mean of `values` [H, W] around each pixel, of those `where`, bool [H, W]; of all these where next to none is near."""
+    weight = where.astype(np.float32)
+    return (_blurred(values * weight) + FAR * values[where].mean()) / (_blurred(weight) + FAR)
+
+
+def _mean(values: np.ndarray, where: np.ndarray) -> float:
+    return float(values[where].mean()) if where.any() else 0.0
 
 
 def _blurred(values: np.ndarray) -> np.ndarray:
@@ -95,11 +106,14 @@ def _mended(picture: np.ndarray, lack: np.ndarray, places: Places) -> np.ndarray
     return np.clip(picture + read_at(lack, place) * known[..., None], 0, 255)
 
 
-def _onward(clip: ParsedClip, last: int, after: int, mended: dict[int, np.ndarray], right: np.ndarray) -> np.ndarray:
+def _onward(
+    clip: ParsedClip, last: int, after: int, mended: dict[int, np.ndarray], right: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Motion from picture `last` to `after`, float32 [H, W, 2]: at constant velocity, as it is on either side of the two.
 
     mended: `last`, and the picture before it where that is known, float32 [H, W, 3]. The better a motion fits where `last`
-    is right, bool [H, W], the more it is believed. Where none is known, what was mended is matched as it is.
+    is right, bool [H, W], the more it is believed. Where none is known, what was mended is matched as it is. And how far
+    `after`, moved by what was known, is from itself moved by what came of it: mean square, float32 [H, W].
     """
     beyond, behind = intact_beyond(clip, last, after), last - 1
     motions = [motion_along_vectors(clip, last, after)]
@@ -110,9 +124,12 @@ def _onward(clip: ParsedClip, last: int, after: int, mended: dict[int, np.ndarra
         motions.append(back * np.float32((after - last) / (behind - last)))
     known = [motion for motion in motions if motion is not None]
     if not known:
-        return optical_flow(_levels(mended[last]), clip.frames[after])
-    noises = [_noise(warp(clip.frames[after], motion) - mended[last], right) for motion in known]
-    return fuse([Hypothesis(motion, (NOISE / noise) ** 2) for motion, noise in zip(known, noises, strict=True)])
+        return optical_flow(_levels(mended[last]), clip.frames[after]), np.zeros(right.shape, np.float32)
+    moved = [warp(clip.frames[after], motion).astype(np.float32) for motion in known]
+    noises = [_noise(picture - mended[last], right) for picture in moved]
+    onward = fuse([Hypothesis(motion, (NOISE / noise) ** 2) for motion, noise in zip(known, noises, strict=True)])
+    shown = warp(clip.frames[after], onward)
+    return onward, np.mean([_square(picture - shown) for picture in moved], axis=0)
 
 
 def _levels(picture: np.ndarray) -> np.ndarray:
