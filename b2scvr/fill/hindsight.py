@@ -20,6 +20,7 @@ from b2scvr.types import MV_BLOCK, NOT_WHOLE, ParsedClip
 WHOLLY = 0.99  # a pixel read between others counts as traced when this share of them is
 AROUND = 33  # pixels, side of the square around one that tells which guess is near
 FAR = 0.01  # so much of such a square counts what is told of the rest of the picture
+MOST_AHEAD = 2  # pictures from the last dependent to the next right one: things do not move on for longer as they did
 LEAST_COVER = 0.25  # share of a pixel that must be told of
 NOISE = 20.0  # mean square miss, in squared levels, where nothing is wrong, ...
 NOISE_PIXELS = 1000  # ... as so many pixels would show it
@@ -43,10 +44,11 @@ def hindsight(
     else it may look like, uint8 [H, W, 3] each.
 
     The last traced picture before `after` is mended with what was restored and laid beside `after`. What it misses there is
-    put back to where it came from: that gives picture `index` once more, as far as it is told of, with noise. Next to each
-    pixel the restored picture and the guesses are believed as they come near to that, and of what they miss together the
-    share is added that is not noise: of misses of variance v inside and n outside, (v - n) / v (Wiener). The picture comes
-    back as it is where no picture between leads to it.
+    put back to where it came from: that gives picture `index` once more, as far as it is told of, with noise. How much, n, is
+    known from where nothing was wrong; the more so where the guesses of the motion disagree more. Next to each pixel the
+    restored picture and the guesses are believed as they come near to what is seen, and of what they miss together, of
+    variance v, the share is added that is not noise: (v - n) / v (Wiener). The picture comes back as it is where no picture
+    between leads to it.
     """
     last = _last_dependent(clip, index, after)
     if last is None or not wrong.any():
@@ -63,10 +65,10 @@ def hindsight(
     inside = told & wrong
     if not inside.any():
         return restored
-    noise = _noise(miss, told & ~wrong)
-    agreeing = AGREEING * noise
+    outside = _noise(miss, told & ~wrong)
     doubted = _around(_put_back(doubt[..., None], place, known)[0][..., 0], inside)
-    noise = noise * np.maximum((doubted + agreeing) / (_mean(doubt, right) + agreeing), 1)
+    agreeing = AGREEING * outside
+    noise = outside * np.maximum((doubted + agreeing) / (_mean(doubt, right) + agreeing), 1)
     seen = restored + miss
     better = _nearest_to([restored, *guesses], seen, inside, noise)
     share = 1 - noise / np.maximum(_around(_square(seen - better), inside), noise)
@@ -146,7 +148,7 @@ def _square(miss: np.ndarray) -> np.ndarray:
 
 
 def _last_dependent(clip: ParsedClip, index: int, after: int) -> int | None:
-    """The whole picture nearest before `after` in display that was decoded behind `index`; None where there is none.
+    """The whole picture nearest before `after` in display that was decoded behind `index`; None where there is none near.
 
     Only where `after` was decoded later still: else the encoder had it to predict from, and what it predicted from picture
     `index` instead is what `after` does not show.
@@ -154,7 +156,7 @@ def _last_dependent(clip: ParsedClip, index: int, after: int) -> int | None:
     first, end = clip.decode_index[index], clip.decode_index[after]
     whole = [slot for slot in range(index + 1, after) if clip.status[slot] not in NOT_WHOLE]
     between = [slot for slot in whole if first < clip.decode_index[slot] < end]
-    return between[-1] if between else None
+    return between[-1] if between and after - between[-1] <= MOST_AHEAD else None
 
 
 def _trace(clip: ParsedClip, index: int, pictures: Sequence[int]) -> dict[int, Places]:

@@ -7,6 +7,7 @@ from b2scvr.bitstream.damage import CutModel, damage
 from b2scvr.bitstream.encode import encode_h264
 from b2scvr.bitstream.reader import decode
 from b2scvr.data.pairs import wrong_macroblocks
+from b2scvr.fill import hindsight as hindsight_module
 from b2scvr.fill.hindsight import _put_back, _trace, hindsight
 from b2scvr.fill.surroundings import surroundings
 from b2scvr.ops.masks import at_pixels
@@ -85,6 +86,23 @@ def test_guesses_are_chosen_place_by_place(carried):
     assert ((better.astype(float) - truth[BROKEN]) ** 2)[away].mean() < 0.02 * mean_square(restored, truth[BROKEN])
 
 
+def test_where_guesses_of_the_motion_disagree_less_is_believed(carried, monkeypatch):
+    clip, truth = carried
+    half = (slice(TOP, None), slice(LEFT, (LEFT + RIGHT) // 2))
+    for slot, by in ((NEXT - 2, 5), (NEXT, -5)):  # there nothing moves at constant velocity
+        clip.frames[slot][half] = np.roll(clip.frames[slot][half], by, axis=1)
+    far, seen = damaged_area(), []
+    far[:, : (LEFT + RIGHT) // 2 + 32] = False
+    for agreeing in (hindsight_module.AGREEING, 1e9):  # with and without
+        monkeypatch.setattr(hindsight_module, "AGREEING", agreeing)
+        better = hindsight(clip, BROKEN, NEXT, truth[BROKEN], damaged_area())
+        seen.append(((better.astype(float) - truth[BROKEN]) ** 2)[half].mean())
+        wrongly = changed(truth[BROKEN], ERROR, damaged_area())
+        better = hindsight(clip, BROKEN, NEXT, wrongly, damaged_area())
+        assert ((better.astype(float) - truth[BROKEN]) ** 2)[far].mean() < 0.2 * ERROR**2  # elsewhere it is
+    assert seen[0] < 0.5 * seen[1] and seen[1] > 1
+
+
 def lose_the_vectors(clip):
     clip.mv_past_valid[NEXT - 1] = False
 
@@ -101,13 +119,25 @@ def decode_the_next_one_first(clip):
     clip.decode_index[NEXT], clip.decode_index[BROKEN:NEXT] = BROKEN, np.arange(BROKEN + 1, NEXT + 1)
 
 
+def decode_the_ones_before_it_later(clip):
+    order = [0, 1, 2, 5, 3, 4]  # like B pictures: what was decoded before the next right one is three pictures from it
+    clip.decode_index[:] = np.argsort(order)
+
+
 def leave_nothing_between(clip):
     clip.decode_index[BROKEN], clip.decode_index[BROKEN + 1 : NEXT] = NEXT - 1, np.arange(BROKEN, NEXT - 1)
 
 
 @pytest.mark.parametrize(
     "spoil",
-    [lose_the_vectors, do_not_tell_what_they_mean, lose_another, decode_the_next_one_first, leave_nothing_between],
+    [
+        lose_the_vectors,
+        do_not_tell_what_they_mean,
+        lose_another,
+        decode_the_next_one_first,
+        decode_the_ones_before_it_later,
+        leave_nothing_between,
+    ],
 )
 def test_without_a_way_back_the_picture_stays(carried, spoil):
     clip, truth = carried
