@@ -72,7 +72,8 @@ def _coding_type(unit: bytes, codec: str) -> PictureType | None:
     place = unit.find(start) + len(start) + (0 if codec == "mpeg4" else 1)
     if not len(start) <= place < len(unit):
         return None
-    return dict(enumerate(_CODING_TYPES, first)).get(unit[place] >> shift & mask)
+    kind = (unit[place] >> shift & mask) - first
+    return _CODING_TYPES[kind] if 0 <= kind < len(_CODING_TYPES) else None
 
 
 def _refer_by_rule(clip: ParsedClip, slots: np.ndarray) -> None:

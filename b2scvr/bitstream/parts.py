@@ -12,7 +12,10 @@ A stream can be cut at a recovery point as well (recovery_point). If leading pic
 that is always read. Its own leading pictures cannot be decoded there: they are of no use, and no harm.
 
 A period too long to be held is cut inside (cuts). The next part then begins with some of the last pictures of the one before,
-put in as they were decoded (entries), and those behind them: once as they came, and once as they were repaired.
+put in as they were decoded (entries), and those behind them: once as they came, and once as they were repaired. Where nothing
+was put into the stream, what the pictures before were restored to comes beside them.
+
+Other codecs are cut at their key pictures (other_codecs), with the period before where leading pictures may follow.
 """
 
 from __future__ import annotations
