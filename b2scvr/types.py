@@ -14,7 +14,7 @@ import numpy as np
 
 MB_SIZE = 16  # luma samples on a side of a macroblock (H.264 3.97)
 MV_BLOCK = 8  # pixels on a side of a cell of the dense vector fields
-PARSER_VERSION = 9  # raised whenever the same bytes would give another ParsedClip
+PARSER_VERSION = 10  # raised whenever the same bytes would give another ParsedClip
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 FirstMask = tuple[int, np.ndarray]  # display index and mask, uint8 [H, W], of the first damaged picture of a clip
