@@ -47,8 +47,8 @@ def hindsight(
     put back to where it came from: that gives picture `index` once more, as far as it is told of, with noise. How much, n, is
     known from where nothing was wrong; the more so where the guesses of the motion disagree more. Next to each pixel the
     restored picture and the guesses are believed as they come near to what is seen, and of what they miss together, of
-    variance v, the share is added that is not noise: (v - n) / v (Wiener). The picture comes back as it is where no picture
-    between leads to it.
+    variance v, the share is added that is not noise: (v - n) / v (Wiener), half as it is around the pixel and half as it is
+    of all. The picture comes back as it is where no picture between leads to it.
     """
     last = _last_dependent(clip, index, after)
     if last is None or not wrong.any():
@@ -71,7 +71,10 @@ def hindsight(
     noise = outside * np.maximum((doubted + agreeing) / (_mean(doubt, right) + agreeing), 1)
     seen = restored + miss
     better = _nearest_to([restored, *guesses], seen, inside, noise)
-    share = 1 - noise / np.maximum(_around(_square(seen - better), inside), noise)
+    missed = _square(seen - better)
+    share = (
+        _signal_share(_around(missed, inside), noise) + _signal_share(_mean(missed, inside), _mean(noise, inside))
+    ) / 2
     better = np.clip(better + (share * inside)[..., None] * (seen - better), 0, 255).round().astype(np.uint8)
     return np.where(wrong[..., None], better, restored)
 
@@ -86,6 +89,11 @@ def _nearest_to(guesses: Sequence[np.ndarray], seen: np.ndarray, told: np.ndarra
         share = 1 / np.maximum(_around(_square(guess - seen), told), noise) ** 2
         total, believed = total + guess * share[..., None], believed + share
     return total / believed[..., None]
+
+
+def _signal_share(variance: np.ndarray | float, noise: np.ndarray | float) -> np.ndarray:
+    """Share of a variance that is not noise."""
+    return 1 - noise / np.maximum(variance, noise)
 
 
 def _around(values: np.ndarray, where: np.ndarray) -> np.ndarray:
