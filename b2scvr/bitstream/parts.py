@@ -141,10 +141,11 @@ class CodedFile:
                 part = self._part(first, end, start)
                 found = part if (is_last and start == first) or _is_apart(part) else found
         if found is None and is_last:
-            try:
-                return self._part(first, end, self._start(first, len(self)))
-            except InputError:
-                return self._part(first, end, 0)
+            start = self._start(first, len(self))
+            if start:
+                with suppress(InputError):
+                    return self._part(first, end, start)
+            return self._part(first, end, 0)
         return found
 
     def _look_through(self) -> None:

@@ -60,8 +60,8 @@ def hindsight(
     mended = {slot: _mended(clip.frames[slot], lack, places) for slot, places in traced.items()}
     place, known = traced[last]
     right = (known > 0) & (read_at(wrong.astype(np.float32), place) == 0)
-    onward, doubt = _onward(clip, last, after, mended, right)
-    miss, told = _put_back(warp(clip.frames[after], onward) - mended[last], place, known)
+    shown, doubt = _shown_by(clip, last, after, mended, right)
+    miss, told = _put_back(shown - mended[last], place, known)
     inside = told & wrong
     if not inside.any():
         return restored
@@ -116,14 +116,14 @@ def _mended(picture: np.ndarray, lack: np.ndarray, places: Places) -> np.ndarray
     return np.clip(picture + read_at(lack, place) * known[..., None], 0, 255)
 
 
-def _onward(
+def _shown_by(
     clip: ParsedClip, last: int, after: int, mended: dict[int, np.ndarray], right: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Motion from picture `last` to `after`, float32 [H, W, 2]: at constant velocity, as it is on either side of the two.
+    """What picture `after`, moved back, shows of `last`, [H, W, 3]: at constant velocity, as it is on either side of the two.
 
     mended: `last`, and the picture before it where that is known, float32 [H, W, 3]. The better a motion fits where `last`
     is right, bool [H, W], the more it is believed. Where none is known, what was mended is matched as it is. And how far
-    `after`, moved by what was known, is from itself moved by what came of it: mean square, float32 [H, W].
+    what each motion alone would show is from that: mean square, float32 [H, W].
     """
     beyond, behind = intact_beyond(clip, last, after), last - 1
     motions = [motion_along_vectors(clip, last, after)]
@@ -134,12 +134,13 @@ def _onward(
         motions.append(back * np.float32((after - last) / (behind - last)))
     known = [motion for motion in motions if motion is not None]
     if not known:
-        return optical_flow(_levels(mended[last]), clip.frames[after]), np.zeros(right.shape, np.float32)
+        matched = optical_flow(_levels(mended[last]), clip.frames[after])
+        return warp(clip.frames[after], matched), np.zeros(right.shape, np.float32)
     moved = [warp(clip.frames[after], motion).astype(np.float32) for motion in known]
     noises = [_noise(picture - mended[last], right) for picture in moved]
     onward = fuse([Hypothesis(motion, (NOISE / noise) ** 2) for motion, noise in zip(known, noises, strict=True)])
     shown = warp(clip.frames[after], onward)
-    return onward, np.mean([_square(picture - shown) for picture in moved], axis=0)
+    return shown, np.mean([_square(picture - shown) for picture in moved], axis=0)
 
 
 def _levels(picture: np.ndarray) -> np.ndarray:
